@@ -1,0 +1,1 @@
+"""What the engine offers over its sockets."""

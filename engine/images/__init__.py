@@ -1,0 +1,1 @@
+"""Images: their names, their store, and the two that are made from this machine's own programs."""

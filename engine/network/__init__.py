@@ -1,0 +1,1 @@
+"""The wires: bridge, veth, addresses, firewall, and a pool of network namespaces made ahead of need."""
