@@ -83,7 +83,8 @@ class _CloneArgs(ctypes.Structure):
     _fields_ = [
         (name, ctypes.c_uint64)
         for name in (
-            "flags pidfd child_tid parent_tid exit_signal stack stack_size tls set_tid set_tid_size cgroup".split()
+            *("flags", "pidfd", "child_tid", "parent_tid", "exit_signal", "stack"),
+            *("stack_size", "tls", "set_tid", "set_tid_size", "cgroup"),
         )
     ]
 
@@ -136,10 +137,10 @@ def pivot_root(new_root: str, put_old: str) -> None:
         raise _fail(f"pivot_root({new_root}, {put_old})")
 
 
-def mount(source: str | None, target: str, filesystemtype: str | None, mountflags: int, data: str | None = None) -> None:
+def mount(source: str | None, target: str, fstype: str | None, mountflags: int, data: str | None = None) -> None:
     """mount(2)."""
-    if _libc.mount(_bytes(source), _bytes(target), _bytes(filesystemtype), ctypes.c_ulong(mountflags), _bytes(data)) < 0:
-        raise _fail(f"mount({source or filesystemtype}, {target})")
+    if _libc.mount(_bytes(source), _bytes(target), _bytes(fstype), ctypes.c_ulong(mountflags), _bytes(data)) < 0:
+        raise _fail(f"mount({source or fstype}, {target})")
 
 
 def umount2(target: str, flags: int = 0) -> None:
