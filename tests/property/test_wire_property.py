@@ -35,7 +35,8 @@ def test_messages_survive_any_cutting(sent: list[wire.Message], sizes: list[int]
 
 
 @given(
-    st.lists(st.one_of(messages, st.integers(65, 2000)), max_size=10), st.lists(st.integers(1, 97), min_size=1, max_size=9)
+    st.lists(st.one_of(messages, st.integers(65, 2000)), max_size=10),
+    st.lists(st.integers(1, 97), min_size=1, max_size=9),
 )
 def test_frames_too_long_cost_only_themselves(sent: list[wire.Message | int], sizes: list[int]) -> None:
     """A number stands for a frame of that length; with a limit of 64 each comes out as one refusal, in its place."""

@@ -1,0 +1,161 @@
+"""What of a terminal's output is sent to whom, and when: credit and gathering, as pure state machines.
+
+A terminal counts the bytes its pty gave since it was opened; that count, the *offset*, is the only number here. A ring
+keeps the newest bytes [start, end). A `Stream` is one client's way through them, a `Channel` all streams of one
+terminal. They are told what happened and the time; they answer with `Send` and `Reset`, the moment they want to be
+asked again, and how many more bytes may be read from the pty. They never see a byte, a socket or a clock of their own.
+
+- credit: a client acknowledges, cumulatively, what it consumed. At `HIGH` bytes sent and not consumed a stream stops,
+  below `LOW` it goes on. Lost, repeated or late acknowledgements do no harm.
+- gathering: after 8 ms of silence a byte goes out at once (an echo waits for nothing); in a flood bytes collect until
+  8 ms after the last message or until a message is full.
+- the pty is read only as far as its owner's credit goes. That is all the back-pressure there is: the kernel puts the
+  writer to sleep when nobody reads. A watcher holds nobody up; one that falls off the ring gets a `Reset`.
+- when the owner goes, the pty may fill the ring but not overrun what the owner has not consumed, for `GRACE_S`: so a
+  page that reloads, or a web server that was killed, comes back and misses nothing. Then the programs run freely.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+# 128 KiB is 4 to 26 ms of work for xterm.js and about a second of a 100 KB/s line: as long as Ctrl-C may seem dead.
+HIGH = 128 * 1024
+# Must not be below the 16 KiB a client collects before it acknowledges, else both would wait for each other.
+LOW = 32 * 1024
+MESSAGE = 32 * 1024
+GATHER_S = 0.008
+GRACE_S = 60.0
+# A client that knows nothing gets this much of the past: about a thousand lines, as many as its scrollback keeps.
+SNAPSHOT = 64 * 1024
+
+
+@dataclass(frozen=True)
+class Send:
+    """Send the bytes [start, end) of the ring on this stream."""
+
+    stream: int
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Reset:
+    """Tell the client that bytes were lost to it: it clears its screen and goes on from `offset`."""
+
+    stream: int
+    offset: int
+
+
+Action = Send | Reset
+
+
+@dataclass
+class Stream:
+    """One client's way through a terminal's output.
+
+    `sent` is the offset after the last byte sent, `consumed` after the last one acknowledged.
+    """
+
+    id: int
+    owner: bool
+    sent: int
+    consumed: int = field(init=False)
+    wake_at: float | None = field(init=False, default=None)  # when to call take() again if nothing else happens
+    blocked: bool = field(init=False, default=False)  # out of credit
+    _last_send: float = field(init=False, default=float("-inf"))
+
+    def __post_init__(self) -> None:
+        self.consumed = self.sent
+
+    @property
+    def unacked(self) -> int:
+        """Bytes on their way: never more than `HIGH`."""
+        return self.sent - self.consumed
+
+    def ack(self, consumed: int) -> None:
+        """The client consumed all before this offset. What was never sent cannot be consumed."""
+        self.consumed = max(self.consumed, min(consumed, self.sent))
+        if self.blocked and self.unacked < LOW:
+            self.blocked = False
+
+    def take(self, start: int, end: int, now: float) -> list[Action]:
+        """What to send now that the ring holds [start, end)."""
+        self.wake_at = None
+        if self.blocked:
+            return []
+        actions: list[Action] = []
+        if not start <= self.sent <= end:
+            self.sent = self.consumed = snapshot_start(start, end)
+            actions.append(Reset(self.id, self.sent))
+        while (pending := end - self.sent) > 0:
+            if pending < MESSAGE and now < self._last_send + GATHER_S:
+                self.wake_at = self._last_send + GATHER_S
+                break
+            size = min(pending, MESSAGE, HIGH - self.unacked)
+            actions.append(Send(self.id, self.sent, self.sent + size))
+            self.sent += size
+            self._last_send = now
+            if self.unacked >= HIGH:
+                self.blocked = True
+                break
+        return actions
+
+
+def snapshot_start(start: int, end: int) -> int:
+    """Where a client that knows nothing begins, in a ring of [start, end)."""
+    return max(start, end - SNAPSHOT)
+
+
+class Channel:
+    """All streams of one terminal, and the gate of its pty.
+
+    Args:
+        ring: bytes the terminal's ring holds.
+        seen: the offset up to which an owner of an earlier life of the daemon is known, or believed, to have consumed;
+            None for a terminal that is new.
+        now: the time, in seconds of any clock that only goes forward.
+    """
+
+    def __init__(self, ring: int, *, seen: int | None = None, now: float = 0.0) -> None:
+        self.streams: dict[int, Stream] = {}
+        self._ring = ring
+        self._held = False
+        self._seen = 0 if seen is None else seen
+        self._grace_ends = float("-inf") if seen is None else now + GRACE_S
+
+    @property
+    def owner(self) -> Stream | None:
+        """The stream whose credit gates the pty: of those that came as owner, the newest."""
+        return next((stream for stream in reversed(self.streams.values()) if stream.owner), None)
+
+    def attach(self, id: int, offset: int, *, owner: bool) -> Stream:
+        """Begin a stream at `offset`. A second owner takes over; the first goes on without holding the pty."""
+        stream = self.streams[id] = Stream(id, owner, offset)
+        return stream
+
+    def detach(self, id: int, now: float) -> None:
+        """End a stream. When the last owner goes the grace begins."""
+        stream = self.streams.pop(id)
+        if stream.owner and self.owner is None:
+            self._seen, self._grace_ends = stream.consumed, now + GRACE_S
+
+    def take(self, start: int, end: int, now: float) -> list[Action]:
+        """What to send now, on all streams."""
+        return [action for stream in self.streams.values() for action in stream.take(start, end, now)]
+
+    def room(self, end: int, now: float) -> int | None:
+        """How many more bytes may be read from the pty now that `end` were; None where nothing bounds them."""
+        owner = self.owner
+        if owner is None:
+            return max(0, self._seen + self._ring - end) if now < self._grace_ends else None
+        behind = end - owner.consumed
+        self._held = behind >= HIGH or (self._held and behind >= LOW)
+        return 0 if self._held else HIGH - behind
+
+    def wake_at(self, end: int, now: float) -> float | None:
+        """When to ask again if nothing else happens."""
+        times = [stream.wake_at for stream in self.streams.values() if stream.wake_at is not None]
+        if self.owner is None and now < self._grace_ends and self.room(end, now) == 0:
+            times.append(self._grace_ends)
+        return min(times, default=None)
