@@ -71,7 +71,7 @@ class LayerStore:
         """Whether a layer is here."""
         return (self.root / digests.folder_name(diff_id) / "layer.json").is_file()
 
-    def list(self) -> list[Digest]:
+    def all(self) -> list[Digest]:
         """All layers, by name."""
         found = (digests.from_folder_name(entry.name) for entry in self.root.iterdir())
         return sorted(digest for digest in found if digest and self.has(digest))
