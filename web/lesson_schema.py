@@ -1,0 +1,198 @@
+"""The shape of `lesson.yaml`, as pydantic models, and reading one with a line for every mistake.
+
+lesson.yaml holds what is the same in every language:
+
+    id: namespaces            minutes: 20            needs: [1]            kernel: [uts, pid]
+    lab: {}                   the lab's shape, passed to lab.create
+    quiz: [one, two]          ids of the questions at the end, asked in the words' files
+    steps:
+      - id: uts
+        terminals: [lab, second]          view: namespaces
+        setup: a bash script, run when the step is opened
+        checks:  [{id: own-name, predicates: [{process_in_ns: {kinds: [uts], hostname: box}}]}]
+        solve:   {type: "unshare -u bash\\n…"}  or  {type: [{terminal: lab, text: …}]}  and/or  {run: script}
+        wrong:   [{id: plain-hostname, type: "hostname box\\n", check: own-name, code: process_in_ns.lab_hostname}]
+
+`type` is typed into a terminal as a person would (a plain text goes to a terminal of its own, named "show", so that a
+learner watches it and what it starts stays alive with that terminal). `run` is a script run by the engine beside the
+terminals, for preparation that needs no watching.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
+
+from web import bounded
+from web.lesson_model import Action, LessonError, Typed
+from web.markup import NAMESPACES
+
+SHOW = "show"
+"""The terminal in which a solution is typed before the learner's eyes."""
+
+Slug = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", max_length=40)]
+Terminal = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,15}$")]
+Script = Annotated[str, StringConstraints(min_length=1, max_length=4000)]
+Code = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*(\.[a-z0-9_]+)+$")]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class TypedModel(_Strict):
+    terminal: Terminal = SHOW
+    text: Script
+
+
+class ActionModel(_Strict):
+    type: list[TypedModel] = []
+    run: str = Field("", max_length=4000)
+
+    @field_validator("type", mode="before")
+    @classmethod
+    def _plain_text(cls, value: object) -> object:
+        return [{"text": value}] if isinstance(value, str) else value
+
+    def action(self) -> Action:
+        return Action(self.run, tuple(Typed(one.terminal, one.text) for one in self.type))
+
+
+class WrongModel(ActionModel):
+    id: Slug
+    check: Slug
+    code: Code
+
+
+class CheckModel(_Strict):
+    id: Slug
+    predicates: list[dict[str, dict[str, Any]]] = Field(min_length=1, max_length=8)
+
+    @field_validator("predicates")
+    @classmethod
+    def _one_name_each(cls, value: list[dict[str, dict[str, Any]]]) -> list[dict[str, dict[str, Any]]]:
+        for predicate in value:
+            if len(predicate) != 1:
+                raise ValueError(f"a predicate has {len(predicate)} names; expected one, as {{process_in_ns: {{…}}}}")
+        return value
+
+
+class StepModel(_Strict):
+    id: Slug
+    terminals: list[Terminal] = Field(["lab"], min_length=1, max_length=4)
+    view: Slug = "namespaces"
+    setup: str = Field("", max_length=4000)
+    checks: list[CheckModel] = Field(min_length=1, max_length=6)
+    solve: ActionModel
+    wrong: list[WrongModel] = Field(min_length=1, max_length=6)
+
+
+class LessonModel(_Strict):
+    id: Slug
+    minutes: int = Field(ge=1, le=120)
+    needs: list[int] = []
+    kernel: list[str] = []
+    lab: dict[str, Any] = {}
+    quiz: list[Slug] = []
+    steps: list[StepModel] = Field(min_length=1, max_length=12)
+
+    @field_validator("kernel")
+    @classmethod
+    def _namespaces(cls, value: list[str]) -> list[str]:
+        for kind in value:
+            if kind not in NAMESPACES:
+                raise ValueError(f'"{kind}" is no kind of namespace; expected one of {", ".join(NAMESPACES)}')
+        return value
+
+
+class Lines:
+    """Where things stand in one lesson.yaml."""
+
+    def __init__(self, name: str, node: Any) -> None:
+        self.name = name
+        self._node = node
+
+    def at(self, *path: str | int) -> int:
+        return bounded.line_of(self._node, path)
+
+
+def read(path: Path, name: str) -> tuple[LessonModel, Lines]:
+    """One lesson.yaml, checked.
+
+    Args:
+        path: the file.
+        name: what to call it in errors.
+
+    Raises:
+        LessonError: at the first mistake, with its line.
+    """
+    data, node = bounded.yaml_document(bounded.text(path, name), name)
+    lines = Lines(name, node)
+    if not isinstance(data, dict):
+        raise LessonError(name, 1, f"is a {type(data).__name__}; expected a mapping with id, minutes, steps")
+    try:
+        model = LessonModel.model_validate(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise LessonError(name, lines.at(*first["loc"]), _sentence(first)) from None
+    _unique(lines, ("steps",), [step.id for step in model.steps])
+    for index, step in enumerate(model.steps):
+        _check_step(lines, index, step)
+    return model, lines
+
+
+def _check_step(lines: Lines, index: int, step: StepModel) -> None:
+    here = ("steps", index)
+    checks = [check.id for check in step.checks]
+    _unique(lines, (*here, "checks"), checks)
+    _unique(lines, (*here, "wrong"), [wrong.id for wrong in step.wrong])
+    if not (step.solve.type or step.solve.run):
+        raise LessonError(lines.name, lines.at(*here, "solve"), "solve does nothing; expected `type` or `run`")
+    for number, wrong in enumerate(step.wrong):
+        at = lines.at(*here, "wrong", number, "check")
+        if wrong.check not in checks:
+            hint = bounded.nearest(wrong.check, checks)
+            raise LessonError(
+                lines.name,
+                at,
+                f'no check "{wrong.check}" in the step "{step.id}"; expected one of {", ".join(checks)}{hint}',
+            )
+
+
+def _unique(lines: Lines, path: Sequence[str | int], ids: list[str]) -> None:
+    for index, one in enumerate(ids):
+        if one in ids[:index]:
+            raise LessonError(lines.name, lines.at(*path, index), f'the id "{one}" is there already; expected another')
+
+
+def _sentence(error: Any) -> str:
+    """A pydantic error in the words an author needs: which key, what was seen, what was expected."""
+    where = ".".join(str(part) for part in error["loc"])
+    kind, key = error["type"], str(error["loc"][-1]) if error["loc"] else ""
+    if kind == "extra_forbidden":
+        known = _fields_at(error["loc"][:-1])
+        return f'unknown key "{key}"; expected one of {", ".join(known)}{bounded.nearest(key, known)}'
+    if kind == "missing":
+        return f'the key "{where}" is missing; expected it here'
+    if kind == "value_error":
+        return f"{where}: {error['ctx']['error']}"
+    seen = repr(error["input"])
+    return f"{where}: {seen[:80]}; expected {error['msg'][0].lower()}{error['msg'][1:].removeprefix('nput should be ')}"
+
+
+def _fields_at(path: Sequence[str | int]) -> list[str]:
+    """The keys that the schema knows at a path."""
+    model: type[BaseModel] = LessonModel
+    inner: dict[str, type[BaseModel]] = {
+        "steps": StepModel,
+        "checks": CheckModel,
+        "solve": ActionModel,
+        "wrong": WrongModel,
+        "type": TypedModel,
+    }
+    for part in path:
+        model = inner.get(str(part), model)
+    return list(model.model_fields)
