@@ -177,11 +177,16 @@ def target(root_fd: int, path: str, *, directory: bool = True) -> int:
 def pivot_root(new_root_fd: int) -> None:
     """Make a mount the root of this mount namespace and let go of the old one.
 
-    `pivot_root(".", ".")` stacks the old root on the new one, so no directory is needed to put it in; then the old one is
-    made a slave, or its unmounting would travel to the host, and detached. See pivot_root(2), NOTES.
+    `pivot_root(".", ".")` stacks the old root on the new one, so no directory is needed to put it in. The old one is
+    made a slave first, or its unmounting would travel to the host; then it is detached. See pivot_root(2), NOTES.
     """
-    os.fchdir(new_root_fd)
-    syscalls.pivot_root(".", ".")
-    propagation(".", "slave")
-    syscalls.umount2(".", syscalls.MNT_DETACH)
+    old_root_fd = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fchdir(new_root_fd)
+        syscalls.pivot_root(".", ".")
+        os.fchdir(old_root_fd)
+        propagation(".", "slave")
+        syscalls.umount2(".", syscalls.MNT_DETACH)
+    finally:
+        os.close(old_root_fd)
     os.chdir("/")
