@@ -1,7 +1,7 @@
 """The credit and gather machine under random output, acknowledgements, detaches and re-attaches.
 
-The model: a pty that always has more to say, read only as far as `room` allows; a ring; clients that keep what they were
-sent. A byte is known by its offset, so ranges stand for bytes.
+The model: a pty that always has more to say, read only as far as `room` allows; a ring; clients that keep what they
+were sent. A byte is known by its offset, so ranges stand for bytes.
 """
 
 from __future__ import annotations
