@@ -209,22 +209,25 @@ def loopback(_: Context, args: Args) -> None:
 
 
 def console(context: Context, args: Args) -> None:
-    """Take a terminal: in the container's own devpts, its other end to the zygote; see pty(7), tty_ioctl(4).
+    """Make a terminal in the container's own devpts and give its master to the zygote; see pty(7), ioctl_tty(2).
 
-    The peer is opened through the master (TIOCGPTPEER), never by a path below /dev/pts which the image could bend
-    (CVE-2025-52565). The size is set before the program starts, or its first screen would be drawn for another one.
+    `ptmx` is a descriptor on that devpts, and the peer is opened through the master (TIOCGPTPEER): no path below /dev
+    is used, which the image or a learner could bend (CVE-2025-52565). The size is set before the program starts, or its
+    first screen would be drawn for another one. `uid` is the owner as the machine counts.
     """
-    ptmx = context.fds["ptmx"]
-    master = os.open(f"/proc/self/fd/{ptmx}", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+    master = os.open(f"/proc/self/fd/{context.fds['ptmx']}", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
     fcntl.ioctl(master, _TIOCSPTLCK, struct.pack("i", 0))
     peer = fcntl.ioctl(master, _TIOCGPTPEER, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
     fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", args["rows"], args["cols"], 0, 0))
-    if args.get("uid") is not None:
-        os.fchown(peer, args["uid"], -1)
+    os.fchown(peer, args.get("uid", 0), -1)
     context.tell({"op": "fd"}, {"master": master})
     os.close(master)
-    fcntl.ioctl(peer, termios.TIOCSCTTY, 0)
     context.fds.update(stdin=peer, stdout=peer, stderr=peer, peer=peer)
+
+
+def controlling_tty(context: Context, _: Args) -> None:
+    """Make the terminal that of this session, so that Ctrl-C reaches its foreground job; see TIOCSCTTY(2const)."""
+    fcntl.ioctl(context.fds["peer"], termios.TIOCSCTTY, 0)
 
 
 def keep(context: Context, args: Args) -> None:
@@ -366,6 +369,6 @@ STEPS: dict[str, Any] = {
     function.__name__: function
     for function in (
         session, join_cgroup, join_namespaces, unshare, map_ids, limit_namespaces, clone, hostname, loopback, console,
-        keep, rlimits, no_new_privs, seccomp, become, workdir, exec,
+        controlling_tty, keep, rlimits, no_new_privs, seccomp, become, workdir, exec,
     )
 }  # fmt: skip

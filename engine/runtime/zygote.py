@@ -55,8 +55,8 @@ class Start:
         self.key: str = request["key"]
         self.request, self.fds, self.sync = request, fds, sync
         self.deadline = time.monotonic() + request.get("deadline_s", 10.0)
-        #: The process that was forked, and the one that will be the program: the same unless a `clone` step stands
-        between. self.first = self.pid = 0
+        # The process that was forked, and the one that will be the program: two where a `clone` step stands between.
+        self.first = self.pid = 0
         self.first_pidfd = self.pidfd = -1
         self.times: list[tuple[int, int, int]] = []
         self.kept: dict[str, int] = {name: fds[name] for name in request.get("keep", [])}
