@@ -17,6 +17,7 @@ asked again, and how many more bytes may be read from the pty. They never see a 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 # 128 KiB is 4 to 26 ms of work for xterm.js and about a second of a 100 KB/s line: as long as Ctrl-C may seem dead.
@@ -54,12 +55,14 @@ Action = Send | Reset
 class Stream:
     """One client's way through a terminal's output.
 
-    `sent` is the offset after the last byte sent, `consumed` after the last one acknowledged.
+    `sent` is the offset after the last byte sent, `consumed` after the last one acknowledged; `align` moves the start
+    of a snapshot on to the next line, so that it does not begin inside an escape sequence.
     """
 
     id: int
     owner: bool
     sent: int
+    align: Callable[[int], int] = int
     consumed: int = field(init=False)
     wake_at: float | None = field(init=False, default=None)  # when to call take() again if nothing else happens
     blocked: bool = field(init=False, default=False)  # out of credit
@@ -86,7 +89,7 @@ class Stream:
             return []
         actions: list[Action] = []
         if not start <= self.sent <= end:
-            self.sent = self.consumed = snapshot_start(start, end)
+            self.sent = self.consumed = self.align(snapshot_start(start, end))
             actions.append(Reset(self.id, self.sent))
         while (pending := end - self.sent) > 0:
             if pending < MESSAGE and now < self._last_send + GATHER_S:
@@ -115,11 +118,15 @@ class Channel:
         seen: the offset up to which an owner of an earlier life of the daemon is known, or believed, to have consumed;
             None for a terminal that is new.
         now: the time, in seconds of any clock that only goes forward.
+        align: see `Stream`.
     """
 
-    def __init__(self, ring: int, *, seen: int | None = None, now: float = 0.0) -> None:
+    def __init__(
+        self, ring: int, *, seen: int | None = None, now: float = 0.0, align: Callable[[int], int] = int
+    ) -> None:
         self.streams: dict[int, Stream] = {}
         self._ring = ring
+        self._align = align
         self._held = False
         self._seen = 0 if seen is None else seen
         self._grace_ends = float("-inf") if seen is None else now + GRACE_S
@@ -131,7 +138,7 @@ class Channel:
 
     def attach(self, id: int, offset: int, *, owner: bool) -> Stream:
         """Begin a stream at `offset`. A second owner takes over; the first goes on without holding the pty."""
-        stream = self.streams[id] = Stream(id, owner, offset)
+        stream = self.streams[id] = Stream(id, owner, offset, self._align)
         return stream
 
     def detach(self, id: int, now: float) -> None:
@@ -140,9 +147,13 @@ class Channel:
         if stream.owner and self.owner is None:
             self._seen, self._grace_ends = stream.consumed, now + GRACE_S
 
-    def take(self, start: int, end: int, now: float) -> list[Action]:
-        """What to send now, on all streams."""
-        return [action for stream in self.streams.values() for action in stream.take(start, end, now)]
+    def take(
+        self, start: int, end: int, now: float, may_send: Callable[[int], bool] = lambda id: True
+    ) -> Iterator[Action]:
+        """What to send now; `may_send` is asked before each stream whether its connection takes more."""
+        for stream in list(self.streams.values()):
+            if may_send(stream.id):
+                yield from stream.take(start, end, now)
 
     def room(self, end: int, now: float) -> int | None:
         """How many more bytes may be read from the pty now that `end` were; None where nothing bounds them."""

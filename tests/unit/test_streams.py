@@ -47,7 +47,7 @@ def test_the_pty_is_gated_by_the_owner_alone() -> None:
     channel = Channel(RING)
     owner = channel.attach(1, 0, owner=True)
     channel.attach(2, 0, owner=False)
-    channel.take(0, HIGH, 1.0)
+    list(channel.take(0, HIGH, 1.0))
     assert channel.room(HIGH, 1.0) == 0
     owner.ack(HIGH)
     assert channel.room(HIGH, 1.0) == HIGH
@@ -57,9 +57,9 @@ def test_a_watcher_that_fell_off_the_ring_is_reset_once_it_reads_again() -> None
     """While it does not read it is told nothing more: resets must not pile up either."""
     channel = Channel(RING)
     watcher = channel.attach(2, 0, owner=False)
-    channel.take(0, HIGH, 1.0)
+    list(channel.take(0, HIGH, 1.0))
     start, end = 700_000, 700_000 + RING
-    assert channel.take(start, end, 2.0) == []
+    assert list(channel.take(start, end, 2.0)) == []
     watcher.ack(HIGH)
     first, *rest = channel.take(start, end, 2.0)
     assert first == Reset(2, end - SNAPSHOT)
