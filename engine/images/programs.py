@@ -62,7 +62,7 @@ PACKAGES: tuple[Package, ...] = (
         "util-linux",
         "util-linux",
         "blkid blockdev choom chrt dmesg fallocate findfs findmnt flock fstrim getopt ionice ipcmk ipcrm ipcs isosize "
-        "lsblk lscpu lsipc lslocks lsmem lsns mcookie more mountpoint namei nsenter pivot_root prlimit rename setarch "
+        "lsblk lscpu lsipc lslocks lsmem lsns mcookie more mountpoint namei nsenter pivot_root prlimit setarch "
         "setpriv setsid setterm switch_root taskset unshare whereis wipefs",
     ),
     Package("mount", "util-linux", "mount umount losetup"),
@@ -85,7 +85,6 @@ PACKAGES: tuple[Package, ...] = (
     Package("gzip", "gzip", "gzip gunzip zcat"),
     Package("less", "less", "less"),
     Package("nano", "nano", "nano"),
-    Package("vim-tiny", "vim-minimal", "vi"),
     Package("curl", "curl", "curl"),
     Package("strace", "strace", "strace"),
     Package("tcpdump", "tcpdump", "tcpdump"),
@@ -94,13 +93,12 @@ PACKAGES: tuple[Package, ...] = (
     Package("e2fsprogs", "e2fsprogs", "lsattr chattr filefrag"),
     Package("fuse3", "fuse3", "fusermount3"),
     Package("ncurses-bin", "ncurses", "clear infocmp reset tabs tput tset"),
-    Package("libc-bin", "glibc-common", "getconf getent iconv ldd locale"),
+    Package("libc-bin", "glibc-common", "getconf getent ldd locale"),
     Package("libc-bin", "glibc", "ldconfig"),
     Package("debianutils", "which", "which"),
     Package("python3", "python3", "python3"),
     Package("busybox-static", "busybox", "busybox"),
     Package("catatonit", "catatonit", "catatonit"),
-    Package("file", "file", "file", optional=True),
     Package("jq", "jq", "jq", optional=True),
     Package("xxd", "vim-common", "xxd", optional=True),
     Package("tree", "tree", "tree", optional=True),
