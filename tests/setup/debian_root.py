@@ -154,7 +154,11 @@ class DebianRoot:
         apart = ["unshare", "--mount", "--pid", "--fork", "--propagation", "private", "--kill-child"]
         if not network:
             apart.append("--net")
-        plain = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "TERM": "dumb"}
+        plain = {
+            "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "HOME": "/root",
+            "TERM": "dumb",
+        }
         with log.open("wb") as output:
             process = subprocess.Popen(
                 [*apart, "sh", str(HERE / "enter.sh"), str(self.path), *command],

@@ -1,0 +1,70 @@
+"""The docs are tested: a setting, a default, a command or a file that they name must be so, and none may be missing."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from pydantic_settings import BaseSettings
+
+from engine.settings import Settings
+from web.settings import WebSettings
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = [ROOT / "README.md", ROOT / "README.ja.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+CONFIGURATION = (ROOT / "docs" / "configuration.md").read_text()
+ROWS = {cells[0]: cells[1] for cells in re.findall(r"^\| `([A-Z_]+)` \| ([^|]+) \| [^|]+ \|$", CONFIGURATION, re.M)}
+
+
+def _variables(settings: type[BaseSettings]) -> dict[str, object]:
+    """Each environment variable that `settings` reads, with its default."""
+    prefix = settings.model_config["env_prefix"]
+    return {
+        str(field.validation_alias or f"{prefix}{name}").upper(): field.default
+        for name, field in settings.model_fields.items()
+    }
+
+
+def _in_words(default: object) -> str:
+    """A default as the table writes it."""
+    if default in (None, "", ()):
+        return "empty"
+    if isinstance(default, bool):
+        return f"`{str(default).lower()}`"
+    return f"`{','.join(default) if isinstance(default, tuple) else default}`"
+
+
+@pytest.mark.parametrize("settings", [Settings, WebSettings])
+def test_every_setting_is_documented_with_its_default(settings: type[BaseSettings]) -> None:
+    """Each variable has a row in docs/configuration.md, and the row says the default that the code has."""
+    expected = {name: _in_words(default) for name, default in _variables(settings).items()}
+    documented = {name: ROWS.get(name) for name in expected}
+    assert documented == expected
+
+
+def test_no_documented_setting_is_gone() -> None:
+    """A row whose variable no code reads any more would send people astray."""
+    assert set(ROWS) - set(_variables(Settings)) - set(_variables(WebSettings)) == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_between_our_files_lead_somewhere(page: Path) -> None:
+    """Every relative link of a page names a file that exists."""
+    targets = re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text())
+    missing = [target for target in targets if not (page.parent / target).exists()]
+    assert not missing
+
+
+def test_both_readmes_name_the_two_commands() -> None:
+    """`./hako up` and `./hako test` stand alone on a line, to be copied, in both languages."""
+    for name in ("README.md", "README.ja.md"):
+        lines = {line.strip() for line in (ROOT / name).read_text().splitlines()}
+        assert {"./hako up", "./hako test"} <= lines, name
+
+
+def test_both_readmes_show_the_same_commands() -> None:
+    """No command, path or address stands in one language only."""
+    texts = [(ROOT / name).read_text() for name in ("README.md", "README.ja.md")]
+    shown = [set(re.findall(r"`([^`]+)`", text)) | set(re.findall(r"^    (.+)$", text, re.M)) for text in texts]
+    assert shown[0] == shown[1]
