@@ -26,6 +26,7 @@ import time
 from typing import Any
 
 from engine.linux import capabilities, namespaces, syscalls
+from engine.linux import seccomp as filters
 from engine.runtime import channel
 
 Args = dict[str, Any]
@@ -251,7 +252,7 @@ def seccomp(_: Context, args: Args) -> None:
 
     Without no_new_privs this needs CAP_SYS_ADMIN and so comes before the capabilities are dropped.
     """
-    syscalls.seccomp(syscalls.SECCOMP_SET_MODE_FILTER, 0, args["filter"])
+    filters.install(args["filter"])
 
 
 def become(context: Context, args: Args) -> None:
