@@ -1,0 +1,163 @@
+"""What one engine has on the host's network, as blocking work: set up, plugged in, taken down.
+
+A `Plant` knows the segments and does things in the right order; which slots are in use, and for whom, is for
+network.py to say, which calls everything here from a worker's thread with the worker's socket.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterable
+from ipaddress import IPv4Interface, IPv4Network
+from pathlib import Path
+
+import structlog
+
+from engine.errors import Failed
+from engine.linux import netns
+from engine.linux.rtnetlink import Route
+from engine.network import bridge, firewall, forwarding
+from engine.network.addresses import Segment, choose_subnet, parse_subnet, segments
+from engine.network.bridge import Port
+
+log = structlog.get_logger(__name__)
+
+
+class Plant:
+    """Two bridges, their ports, two tables of rules, and whether the host forwards.
+
+    Args:
+        instance: names all of it.
+        subnet: the one to use; None to find a free one.
+        labs_max: how many labs the labs' segment must have room for.
+        state: file that remembers what was changed on the host.
+    """
+
+    def __init__(self, instance: str, subnet: str | None, labs_max: int, state: Path) -> None:
+        self._instance = instance
+        self._subnet = subnet
+        self._labs_max = labs_max
+        self._state = state
+        self._mtu = bridge.MTU_MAX
+        self._forwarding = forwarding.Forwarding()
+        self.containers: Segment
+        self.labs: Segment
+
+    def prepare(self, route: Route) -> list[str]:
+        """Make bridges and rules, or take over those of an earlier engine.
+
+        Returns:
+            Names of the links an earlier engine left, the bridges not among them.
+
+        Raises:
+            Unsupported, Conflict, BadInput, Failed, OSError.
+        """
+        wanted = parse_subnet(self._subnet) if self._subnet is not None else None
+        # One engine at a time looks for a free subnet. The lock is on the directory that lists the links of this
+        # network namespace: just as far-reaching as what it guards, and no file of ours is left.
+        lock = os.open("/sys/class/net", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            subnet = self._own_subnet(route) or choose_subnet(wanted, _networks(route))
+            self.containers, self.labs = segments(self._instance, subnet, self._labs_max)
+            self._mtu = bridge.uplink_mtu(route)
+            self._forwarding = forwarding.load(self._state)
+            # The rules first: there is no moment at which a lab is plugged in and not guarded.
+            firewall.apply(
+                firewall.ruleset(self._instance, self.containers, self.labs)
+                + firewall.keep_unforwarded(self._instance, self._forwarding.unforwarded)
+            )
+            for segment in (self.containers, self.labs):
+                bridge.ensure_bridge(route, segment, self._mtu)
+        finally:
+            os.close(lock)
+        return self.ports(route)
+
+    def _own_subnet(self, route: Route) -> IPv4Network | None:
+        """The subnet of our bridges, where an earlier engine left them: its labs and containers live in it."""
+        names = {link.index: link.name for link in route.links()}
+        for index, addresses in route.addresses().items():
+            for address in addresses:
+                if names.get(index) == f"{self._instance}c0" and isinstance(address, IPv4Interface):
+                    return address.network.supernet()
+        return None
+
+    def ports(self, route: Route) -> list[str]:
+        """Names of all links on the host that are ours, the bridges not among them."""
+        return [link.name for link in route.links() if self.containers.slot(link.name) or self.labs.slot(link.name)]
+
+    def make(self, route: Route, slot: int) -> int:
+        """A network namespace for a container, plugged in; its fd."""
+        port = Port(self.containers, slot, isolated=False, alias="container", mtu=self._mtu)
+        fd, inside = bridge.make_namespace()
+        try:
+            with inside:
+                bridge.wire(route, port, fd, inside)
+        except BaseException:
+            os.close(fd)
+            raise
+        return fd
+
+    def attach(self, route: Route, slot: int, lab: str, target: int, *, is_pid: bool) -> None:
+        """Plug a lab's network namespace in, given by a process in it or by an fd on it."""
+        port = Port(self.labs, slot, isolated=True, alias=f"lab {lab}", mtu=self._mtu)
+        fd = netns.open_of(target) if is_pid else os.dup(target)
+        try:
+            with bridge.enter_namespace(fd) as inside:
+                bridge.wire(route, port, fd, inside)
+        finally:
+            os.close(fd)
+
+    def delete(self, route: Route, names: Iterable[str]) -> list[str]:
+        """Delete links, and what the rules know of the labs behind them; the names that are still there."""
+        names = list(names)
+        left = bridge.delete_links(route, names, self.containers.doomed)
+        slots = [slot for slot in map(self.labs.slot, names) if slot is not None]
+        if slots:
+            firewall.apply(
+                "".join(firewall.outbound(self._instance, self.labs.address(slot).ip, False) for slot in slots)
+            )
+        return left
+
+    def allow_outbound(self, route: Route, slot: int, allowed: bool) -> None:
+        """Let a lab reach the world, or no longer."""
+        firewall.apply(firewall.outbound(self._instance, self.labs.address(slot).ip, allowed))
+
+    def forward(self, route: Route, segment: Segment) -> None:
+        """See to it that the host routes for a segment; see forwarding.py."""
+        planned = forwarding.plan(route, (self.containers.bridge, self.labs.bridge), segment.bridge, self._forwarding)
+        if planned == self._forwarding:
+            return
+        # Remembered before it is done, guarded before it is open.
+        forwarding.save(self._state, planned)
+        firewall.apply(firewall.keep_unforwarded(self._instance, planned.unforwarded))
+        forwarding.turn_on(planned.links)
+        log.info("network_forwarding_on", links=sorted(set(planned.links) - set(self._forwarding.links)))
+        self._forwarding = planned
+
+    def remove(self, route: Route) -> None:
+        """Leave nothing: ports, bridges, rules, forwarding.
+
+        Raises:
+            Failed: links that would not go, by name.
+        """
+        names = [*self.ports(route), self.containers.bridge, self.labs.bridge]
+        left = bridge.delete_links(route, names, self.containers.doomed)
+        firewall.apply(firewall.removal(self._instance))
+        forwarding.turn_off(self._forwarding.links)
+        self._state.unlink(missing_ok=True)
+        if left:
+            raise Failed(f"These links are left: {', '.join(left)}.", f"Remove them: `ip link delete {left[0]}`.")
+
+
+def _networks(route: Route) -> list[tuple[IPv4Network, str]]:
+    """The IPv4 networks this host has an address in or a route to, each with the link."""
+    names = {link.index: link.name for link in route.links()}
+    networks = [
+        (address.network, names.get(index, "?"))
+        for index, addresses in route.addresses().items()
+        for address in addresses
+        if isinstance(address, IPv4Interface)
+    ]
+    return networks + [(entry.destination, names.get(entry.index, "?")) for entry in route.routes()]
