@@ -1,0 +1,109 @@
+"""What must be so before `hako up` starts anything; else one sentence, and what to do.
+
+The launcher has seen to Python and packages. Here: root, one supervisor at a time, the port, the disk. What the kernel
+can do is the doctor's (`engine/doctor.py`).
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import socket
+from pathlib import Path
+
+from engine.errors import BadInput, Conflict, Exhausted, Failed, Unsupported
+
+# The base images take about 180 MB and each lab writes a little even when idle.
+ROOM = 512 * 1024 * 1024
+
+
+def need_root() -> None:
+    """Raises Unsupported where this process is not root."""
+    if os.geteuid() != 0:
+        raise Unsupported("Making containers needs root, and this is not root.", "Run ./hako up; it asks for sudo.")
+
+
+def take_lock(path: Path, address: str) -> int:
+    """Be the only supervisor of this run directory. The lock goes with the process, however it ends.
+
+    Args:
+        path: the lock file; it holds the process number and the address of whoever has it.
+
+    Returns:
+        The descriptor that holds it; keep it open.
+
+    Raises:
+        Conflict: another has it.
+    """
+    path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        pid, _, where = os.read(fd, 512).decode(errors="replace").strip().partition(" ")
+        os.close(fd)
+        raise Conflict(
+            f"Hako is running already, as process {pid or '?'}, at {where or 'an address not yet known'}.",
+            "Open that address, or stop it first with Ctrl-C in its terminal.",
+        ) from None
+    os.ftruncate(fd, 0)
+    os.pwrite(fd, f"{os.getpid()} {address}\n".encode(), 0)
+    return fd
+
+
+def need_port(listen: str, port: int) -> None:
+    """See that the address is free.
+
+    Raises:
+        BadInput: it is no address of this machine. Conflict: another program listens there.
+    """
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(listen, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except socket.gaierror as error:
+        raise BadInput(f"{listen} is not an address: {error.strerror}.", "Use e.g. --listen 127.0.0.1.") from error
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise Conflict(
+                f"Port {port} of {listen} is in use by another program.",
+                f"Stop that program, or choose another port: ./hako up --port {port + 1}",
+            ) from error
+        if error.errno == errno.EADDRNOTAVAIL:
+            raise BadInput(
+                f"{listen} is not an address of this machine.", "`ip address` lists those it has."
+            ) from error
+        raise Failed(f"Cannot listen on {listen} port {port}: {error.strerror}.", "Choose another port.") from error
+
+
+def need_room(data: Path) -> None:
+    """See that the data directory can be written and has room.
+
+    Raises:
+        Exhausted: the disk is nearly full. Failed: it cannot be written.
+    """
+    try:
+        data.mkdir(mode=0o755, parents=True, exist_ok=True)
+        # Some file systems tell of a full disk only when a byte is really written.
+        probe = data / ".probe"
+        probe.write_bytes(b"x" * 4096)
+        probe.unlink()
+        found = os.statvfs(data)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise _full(data, 0) from error
+        raise Failed(
+            f"The data directory {data} cannot be written: {error.strerror}.", "Choose another with --data DIR."
+        ) from error
+    free = found.f_bavail * found.f_frsize
+    if free < ROOM:
+        raise _full(data, free)
+
+
+def _full(data: Path, free: int) -> Exhausted:
+    return Exhausted(
+        f"The disk of {data} is full: {free // 1_000_000} MB are free, {ROOM // 1_000_000} MB are needed.",
+        "Make room, or choose another disk with --data DIR.",
+    )
