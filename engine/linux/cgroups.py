@@ -238,7 +238,8 @@ class Group:
         Raises:
             Failed: a process is still in it when the time is over.
         """
-        for path in self.directories:
+        # The tree that knows best who is in comes first: while it refuses, the limits in the others stay.
+        for path in reversed(self.directories):
             cgroup_end.remove_tree(path, deadline_s)
 
     def usage(self) -> Usage:

@@ -157,7 +157,7 @@ def test_group_with_a_process_is_not_removed_and_says_who(root: Root) -> None:
     """rmdir is refused by the kernel; the error names the pid; after the kill it works, nested groups included."""
     group = root.create("busy/a/b")
     pid = start(group, sleep)
-    until(lambda: group.pids() == [pid])
+    until(lambda: group.pids() == [pid] and _comm(pid) == "sleep")
     with pytest.raises(Failed, match=str(pid)):
         root.get("busy").remove(deadline_s=0.05)
     root.get("busy").kill()
