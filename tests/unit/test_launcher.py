@@ -18,8 +18,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = (
-    "sh awk basename cat cp cut date dirname env find flock getent grep kill mkdir readlink rm sed sha256sum sleep sort "
-    "tail tr uname xargs"
+    "sh awk basename cat cp cut date dirname env find flock getent grep kill mkdir readlink rm sed sha256sum sleep "
+    "sort tail tr uname xargs"
 )
 
 # Plays both the system's Python and the one in .venv; what it is told to do and what it did are files beside it.
