@@ -56,6 +56,8 @@ def new(fstype: str, options: list[str]) -> int:
     attributes = 0
     context = syscalls.fsopen(fstype)
     try:
+        # What mount(8) shows in its first column; without it, `none`.
+        syscalls.fsconfig(context, FSCONFIG_SET_STRING, "source", fstype)
         for option in options:
             if option in ATTRIBUTES:
                 attributes |= ATTRIBUTES[option][1]

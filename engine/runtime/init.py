@@ -267,11 +267,10 @@ def become(context: Context, args: Args) -> None:
     if peer is not None and uid != 0:
         os.fchown(peer, uid, -1)
     capabilities.drop_bounding(args["bounding"])
-    if uid != 0 or gid != 0 or groups:
-        os.setgroups(groups)
-        os.setresgid(gid, gid, gid)
-        os.setresuid(uid, uid, uid)
-        syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
+    os.setgroups(groups)
+    os.setresgid(gid, gid, gid)
+    os.setresuid(uid, uid, uid)
+    syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
     permitted = args["permitted"] if uid == 0 else 0
     capabilities.apply(args["bounding"], permitted, permitted)
 

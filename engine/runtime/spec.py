@@ -204,4 +204,32 @@ def _resources(run: RunSpec) -> dict[str, Any]:
         raise BadInput(f"{run.cpus} is not a number of processors.", "Use e.g. --cpus 0.5.")
     if run.pids is not None and run.pids < 1:
         raise BadInput(f"A limit of {run.pids} processes leaves none.", "Use 1 or more.")
-    return {"memory": run.memory_bytes, "cpus": run.cpus, "pids": run.pids}
+    swap = None if run.memory_bytes is None else 0
+    return {"memory_bytes": run.memory_bytes, "swap_bytes": swap, "cpus": run.cpus, "pids": run.pids}
+
+
+def exec_process(
+    args: list[str], running: Config, *, env: list[str], user: str, cwd: str, tty: bool, rows: int, cols: int
+) -> Config:
+    """The OCI `process` of one more program in a container: that of its first one, with `docker exec`'s changes.
+
+    Args:
+        running: the container's config.
+        env: "NAME=value" added to the container's environment.
+
+    Raises:
+        BadInput: no program was named.
+    """
+    if not args:
+        raise BadInput("No command was given.", "Name the program after the container.")
+    process: Config = running["process"]
+    added = dict(entry.partition("=")[::2] for entry in env)
+    return {
+        **process,
+        "terminal": tty,
+        "consoleSize": {"height": rows, "width": cols},
+        "user": {"username": user or process["user"]["username"]},
+        "args": list(args),
+        "env": {**process["env"], **({"TERM": "xterm"} if tty else {}), **added},
+        "cwd": cwd or process["cwd"],
+    }
