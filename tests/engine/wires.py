@@ -66,20 +66,8 @@ def wires() -> Iterator[Wires]:
     """A host with an uplink to a world."""
     with ExitStack() as stack:
         host, world = stack.enter_context(namespace()), stack.enter_context(namespace())
-        run(
-            host,
-            "ip",
-            "link",
-            "add",
-            "uplink",
-            "type",
-            "veth",
-            "peer",
-            "name",
-            "uplink",
-            "netns",
-            f"/proc/self/fd/{world}",
-        )
+        veth = f"ip link add uplink type veth peer name uplink netns /proc/self/fd/{world}"
+        run(host, *veth.split())
         for fd, address in ((host, HOST_UPLINK), (world, WORLD_UPLINK)):
             run(fd, "ip", "address", "add", str(address), "dev", "uplink")
             run(fd, "ip", "link", "set", "uplink", "up")
@@ -109,7 +97,7 @@ def udp(fd: int) -> socket.socket:
 
 
 def seen_from(source: int, target: int, address: object, *, timeout_s: float = 0.4, local: object = None) -> str | None:
-    """Send a datagram from one namespace to an address that another one has; the sender's address as seen there, or None.
+    """Send a datagram to an address that another namespace has; the sender's address as seen there, or None.
 
     Args:
         source: fd of the sender's namespace.

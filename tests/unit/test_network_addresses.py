@@ -51,7 +51,7 @@ def test_a_full_bridge_says_so() -> None:
     slots = Slots(50, at_most=2, what="lab")
     slots.take()
     slots.take()
-    with pytest.raises(Exhausted, match="All 2 places on the lab bridge are in use. End a lab first."):
+    with pytest.raises(Exhausted, match=r"All 2 places on the lab bridge are in use\. End a lab first\."):
         slots.take()
 
 
