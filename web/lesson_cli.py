@@ -1,0 +1,106 @@
+"""`hako lesson lint` and `hako lesson test`: for people who write lessons. Run as `python -m web.lesson_cli`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from engine.client import EngineClient
+from engine.errors import EngineError
+from web import lesson_lint, lesson_trial, lessons
+from web.i18n import LANGS, Translations
+from web.lesson_model import Catalogue, Lesson
+from web.paths import Paths
+from web.settings import WebSettings
+
+ROOT = click.option(
+    "--root",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="The folder with the lessons; by default those of this checkout.",
+)
+
+
+@click.group()
+def main() -> None:
+    """Look after lessons: are they sound, and do they work?"""
+
+
+@main.command()
+@ROOT
+@click.argument("names", nargs=-1, metavar="[LESSON]…")
+def lint(root: Path | None, names: tuple[str, ...]) -> None:
+    """Are the files sound and both languages equal? Prints FILE:LINE: what was expected; exits with 1 if anything."""
+    paths = Paths.of(WebSettings())
+    root = root or paths.lessons
+    folders = [
+        folder for folder in sorted(root.iterdir()) if (folder / "lesson.yaml").exists() and _asked(folder.name, names)
+    ]
+    if not folders:
+        raise click.ClickException(f"No lesson in {root} matches {' '.join(names) or 'NN-slug'}.")
+    codes = result_codes(Translations(paths.translations))
+    errors = [error for folder in folders for error in lesson_lint.lint(folder, paths.source, codes)]
+    for error in errors:
+        click.echo(str(error))
+    click.echo(
+        f"{len(folders)} lesson{'s' * (len(folders) != 1)}, {len(errors)} mistake{'s' * (len(errors) != 1)}", err=True
+    )
+    sys.exit(1 if errors else 0)
+
+
+@main.command()
+@ROOT
+@click.option("--socket", type=click.Path(path_type=Path), help="The engine's lab.sock; by default that of `hako up`.")
+@click.option("--step", "only", help="Only this step.")
+@click.argument("names", nargs=-1, metavar="[LESSON]…")
+def test(root: Path | None, socket: Path | None, only: str | None, names: tuple[str, ...]) -> None:
+    """Do the checks tell right from wrong? Each solution and each wrong action is tried in a fresh lab."""
+    settings = WebSettings()
+    catalogue = lessons.load(root or Paths.of(settings).lessons)
+    chosen = _chosen(catalogue, names)
+    try:
+        with EngineClient(socket or settings.lab_socket) as engine:
+            engine.engine_info()
+            problems = sum(_try(engine, lesson, only) for lesson in chosen)
+    except (EngineError, OSError) as error:
+        raise click.ClickException(f"{error} Is the engine running? `./hako up` starts it.") from None
+    sys.exit(1 if problems or catalogue.errors else 0)
+
+
+def result_codes(words: Translations) -> set[str]:
+    """The codes a predicate's result may have: those for which there are sentences."""
+    found = set()
+    for key in words.keys(LANGS[0]):
+        if key.startswith("check.") and key.endswith(".saw"):
+            found.add(key.removeprefix("check.").removesuffix(".saw"))
+    return {code for code in found if "." in code}
+
+
+def _chosen(catalogue: Catalogue, names: tuple[str, ...]) -> list[Lesson]:
+    for error in catalogue.errors:
+        click.echo(str(error), err=True)
+    chosen = [lesson for lesson in catalogue.lessons if _asked(lesson.slug, names)]
+    if not chosen:
+        raise click.ClickException(f"No lesson in {catalogue.root} matches {' '.join(names) or 'NN-slug'}.")
+    return chosen
+
+
+def _try(engine: EngineClient, lesson: Lesson, only: str | None) -> int:
+    """All trials of a lesson, one line each. Returns how many failed."""
+    failed = 0
+    for step in lesson.steps:
+        for trial in lesson_trial.trials(step) if only in (None, step.id) else []:
+            outcome = lesson_trial.run(engine, lesson, step, trial)
+            word = "FAILED" if outcome.problem else "ok"
+            click.echo(f"{lesson.slug} {step.id} {trial} {word} {outcome.seconds:.1f} s {outcome.problem}".rstrip())
+            failed += bool(outcome.problem)
+    return failed
+
+
+def _asked(slug: str, names: tuple[str, ...]) -> bool:
+    return not names or any(slug == name or slug.startswith(f"{name}-") or slug.endswith(f"-{name}") for name in names)
+
+
+if __name__ == "__main__":
+    main()
