@@ -1,0 +1,224 @@
+/**
+ * The terminals of the page: tabs above, one frame shown or two side by side, and the tools that act on the one in use.
+ * Which terminals there are is said by the server (`open`) and by the step; a terminal is attached when it first gets a tab.
+ */
+
+import { Divider } from "./divider.js";
+import { h, iconButton, need } from "./dom.js";
+import { Frame } from "./frame.js";
+import { prefs, setPrefs } from "./prefs.js";
+import { onLanguage, t } from "./strings.js";
+import { onTheme } from "./theme.js";
+
+const MOST = 8;
+
+export class Deck extends EventTarget {
+  /** @param {import("./connection.js").Connection} connection @param {{leave: () => void, maximize: () => void}} page */
+  constructor(connection, page) {
+    super();
+    this.connection = connection;
+    this.page = page;
+    /** @type {Map<string, Frame>} */
+    this.frames = new Map();
+    this.active = "";
+    /** @type {string | null} the one beside the active one */
+    this.beside = null;
+    this.tabs = h("div", { role: "tablist", class: "tabs" });
+    this.tools = h("div", { class: "deck-tools" });
+    this.panels = h("div", { class: "panels" });
+    this.root = need("#terminals");
+    need(".deck-bar", this.root).append(this.tabs, this.tools);
+    this.root.append(this.panels);
+    this.split = new Divider({
+      name: "beside",
+      axis: "x",
+      of: this.panels,
+      property: "--beside",
+      least: 20,
+      most: 80,
+      start: 50,
+    });
+    this.panels.append(this.split.element);
+    this.split.element.hidden = true;
+    this.tabs.addEventListener("keydown", (event) => this.tabKey(event));
+    onTheme(() => this.each((frame) => frame.terminal?.restyle()));
+    onLanguage(() => this.draw());
+    this.listen();
+    this.draw();
+  }
+
+  listen() {
+    const { connection } = this;
+    connection.on("output", (stream, offset, data) => {
+      for (const frame of this.frames.values()) frame.terminal?.stream.output(stream, offset, new Uint8Array(data));
+    });
+    connection.on("reset", (stream, offset) => this.each((frame) => frame.terminal?.stream.reset(stream, offset)));
+    connection.on("exit", (stream, status) =>
+      this.each((frame) => frame.terminal?.stream.id === stream && frame.exit(status)),
+    );
+    connection.on("where", ({ terminal, where }) => this.frames.get(terminal)?.where.show(where));
+    connection.addEventListener("offline", () => this.each((frame) => frame.terminal?.stream.detached()));
+  }
+
+  /** @param {(frame: Frame) => void} fn */
+  each(fn) {
+    for (const frame of this.frames.values()) fn(frame);
+  }
+
+  /** After each connect: attach what has a tab, and give a tab to what lives. @param {import("./types.js").TerminalInfo[]} infos @param {string[]} wanted */
+  async sync(infos, wanted) {
+    const ids = new Map(infos.map((info) => [info.name, info.id]));
+    const names = [...new Set([...wanted, ...this.frames.keys(), ...ids.keys()])];
+    await Promise.all(names.map((name) => this.ensure(name, ids.get(name), true)));
+    if (!this.active && names[0]) this.select(names[0], false);
+  }
+
+  /**
+   * A terminal with this name, in a tab, attached.
+   * @param {string} name @param {string} [id] @param {boolean} [again] attach also if it has a tab
+   */
+  async ensure(name, id, again = false) {
+    let frame = this.frames.get(name);
+    if (frame && !again && frame.terminal?.stream.id) return frame;
+    if (!frame) {
+      frame = new Frame(name, this.connection, {
+        leave: () => this.page.leave(),
+        close: (closed) => void this.renew(closed),
+      });
+      this.frames.set(name, frame);
+      this.panels.append(frame.element);
+      frame.open();
+      frame.show(false);
+      this.draw();
+      if (!this.active) this.select(name, false);
+    }
+    try {
+      await frame.terminal?.attach(id);
+    } catch (error) {
+      const trouble = /** @type {import("./connection.js").Trouble} */ (error);
+      if (trouble.kind !== "offline") frame.say(`${trouble.message} ${trouble.hint ?? ""}`, "warn", 0);
+    }
+    return frame;
+  }
+
+  /** @param {string} name @param {boolean} [focus] */
+  select(name, focus = true) {
+    if (!this.frames.has(name)) return;
+    if (this.beside === name) this.beside = this.active;
+    this.active = name;
+    this.layout();
+    if (focus) this.frames.get(name)?.terminal?.term.focus();
+    this.dispatchEvent(new Event("select"));
+  }
+
+  layout() {
+    const two = this.beside !== null && this.frames.has(this.beside) && this.beside !== this.active;
+    this.panels.classList.toggle("two", two);
+    this.split.element.hidden = !two;
+    let left = true;
+    this.each((frame) => {
+      const shown = frame.name === this.active || (two && frame.name === this.beside);
+      frame.element.style.order = shown && left ? "0" : "2"; // the divider is 1
+      if (shown) left = false;
+      frame.show(shown);
+    });
+    this.draw();
+  }
+
+  draw() {
+    const held = document.activeElement?.id;
+    this.tabs.setAttribute("aria-label", t("terminal.tabs"));
+    this.tabs.replaceChildren(
+      ...[...this.frames.keys()].map((name) => {
+        const on = name === this.active;
+        const props = {
+          type: "button",
+          role: "tab",
+          id: `tab-${name}`,
+          "aria-controls": `frame-${name}`,
+        };
+        return h(
+          "button",
+          { ...props, "aria-selected": String(on), tabindex: on ? 0 : -1, onclick: () => this.select(name) },
+          name,
+        );
+      }),
+    );
+    this.tools.replaceChildren(
+      iconButton("plus", t("terminal.new"), () => void this.add(), { disabled: this.frames.size >= MOST }),
+      iconButton("columns", this.beside ? t("terminal.one") : t("terminal.two"), () => void this.toggleTwo(), {
+        "aria-pressed": String(Boolean(this.beside)),
+      }),
+      h("span", { class: "gap" }),
+      iconButton("search", t("terminal.find"), () => this.current()?.find()),
+      iconButton("copy", t("terminal.copy"), () => void this.copy()),
+      iconButton("minus", t("terminal.smaller"), () => setPrefs({ terminal: Math.max(10, prefs.terminal - 1) })),
+      iconButton("plus", t("terminal.larger"), () => setPrefs({ terminal: Math.min(36, prefs.terminal + 1) }), {
+        class: "letter",
+      }),
+      iconButton("maximize", t("terminal.maximize"), () => this.page.maximize()),
+    );
+    if (held?.startsWith("tab-")) document.getElementById(`tab-${this.active}`)?.focus();
+  }
+
+  current() {
+    return this.frames.get(this.active);
+  }
+
+  async add() {
+    const free = ["second", "third", "fourth", "fifth", "sixth", "seventh", "eighth"].find(
+      (name) => !this.frames.has(name),
+    );
+    if (!free) return;
+    await this.ensure(free);
+    this.select(free);
+  }
+
+  async toggleTwo() {
+    if (this.beside) this.beside = null;
+    else {
+      let other = [...this.frames.keys()].find((name) => name !== this.active);
+      if (!other) {
+        other = "second";
+        await this.ensure(other);
+      }
+      this.beside = other;
+    }
+    this.layout();
+  }
+
+  /** The selection, or all of the text. */
+  async copy() {
+    const frame = this.current();
+    if (!frame?.terminal) return;
+    if (await frame.terminal.copy()) return frame.say(t("terminal.copied"), "info", 2000);
+    await navigator.clipboard?.writeText(frame.terminal.text()).then(
+      () => frame.say(t("terminal.copied_all"), "info", 2000),
+      () => frame.say(t("terminal.copy_failed"), "warn"),
+    );
+  }
+
+  /** A shell that ended: a new one in its place. @param {string} name */
+  async renew(name) {
+    const frame = this.frames.get(name);
+    if (!frame) return;
+    await this.connection.ask("close", { terminal: name }).catch(() => {}); // it may be gone already
+    frame.empty();
+    frame.ended = false;
+    frame.terminal?.stream.detached();
+    frame.terminal?.stream.forget();
+    if (frame.terminal) frame.terminal.id = "";
+    await this.ensure(name, undefined, true);
+  }
+
+  /** @param {KeyboardEvent} event */
+  tabKey(event) {
+    const names = [...this.frames.keys()];
+    const at = names.indexOf(this.active);
+    const to = { ArrowLeft: at - 1, ArrowRight: at + 1, Home: 0, End: names.length - 1 }[event.key];
+    if (to === undefined) return;
+    event.preventDefault();
+    this.select(names[(to + names.length) % names.length], false);
+    document.getElementById(`tab-${this.active}`)?.focus();
+  }
+}

@@ -1,0 +1,141 @@
+/**
+ * The lesson page: makes its parts, brings them together, and keeps the lab and the connection in step. What each part
+ * does is in the part.
+ */
+import { Api } from "./api.js";
+import { Connection, Trouble } from "./connection.js";
+import { Course } from "./course.js";
+import { Deck } from "./deck.js";
+import { need } from "./dom.js";
+import { mountKeys } from "./keys.js";
+import { LabLine } from "./labline.js";
+import { mountLanguage } from "./language.js";
+import { Panes } from "./panes.js";
+import { Steps } from "./steps.js";
+import { lang, t } from "./strings.js";
+import { Typist } from "./typist.js";
+import { NamespacesView } from "./views/namespaces.js";
+
+export class Page {
+  /** @param {import("./types.js").Boot} boot */
+  constructor(boot) {
+    this.boot = boot;
+    this.engineUp = true;
+    this.labWanted = false;
+    /** @type {import("./types.js").Lab | null} */
+    this.lab = null;
+    this.api = new Api(boot);
+    this.course = new Course(boot, this.api);
+    this.connection = new Connection(boot, () => ({
+      lesson: this.course.lesson.id,
+      step: this.stepId(),
+      lang: lang(),
+    }));
+    this.typist = new Typist(this.connection);
+    this.panes = new Panes(this);
+    this.deck = new Deck(this.connection, { leave: () => this.panes.leave(), maximize: () => this.panes.maximize() });
+    this.steps = new Steps(this);
+    this.view = new NamespacesView(need("#view"));
+    this.line = new LabLine(need("#line"), this);
+    mountKeys(this);
+    mountLanguage(this);
+    this.listen();
+    this.connection.start();
+  }
+
+  listen() {
+    const { connection, course } = this;
+    connection.addEventListener("online", (event) => void this.opened(/** @type {CustomEvent} */ (event).detail));
+    connection.on("lab", (lab) => this.setLab(lab));
+    connection.on("observed", ({ observation }) => this.view.show(observation));
+    connection.on("checks", (told) => course.checked(told));
+    connection.on("done", (told) => course.finished(told));
+    connection.on("engine", ({ up }) => {
+      this.engineUp = up;
+      this.line.draw();
+    });
+    connection.on("terminals", ({ terminals }) => void this.deck.sync(terminals, []));
+    course.addEventListener("step", () => this.tellStep());
+  }
+
+  /** The step whose checks run: at the end of the lesson none new, so the last one. */
+  stepId() {
+    return this.course.step?.id ?? this.course.lesson.steps.at(-1)?.id ?? "";
+  }
+
+  /** @param {{lab: import("./types.js").Lab | null, terminals: import("./types.js").TerminalInfo[], up?: boolean}} answer */
+  async opened(answer) {
+    this.engineUp = answer.up ?? true;
+    if (!answer.lab || answer.lab.state === "ended") {
+      if (!this.labWanted) await this.wantLab();
+      return;
+    }
+    this.setLab(answer.lab);
+    if (answer.lab.state === "ready") await this.deck.sync(answer.terminals, this.course.step?.terminals ?? ["lab"]);
+  }
+
+  /** The learner's lab for this lesson: the one that lives, else a new one. */
+  async wantLab() {
+    this.labWanted = true;
+    this.line.trouble = null;
+    this.line.draw();
+    try {
+      const lab = await this.api.lab(this.course.lesson.id);
+      const answer = await this.connection.ask("open", this.connection.hello());
+      this.labWanted = false;
+      await this.opened({ ...answer, lab: answer.lab ?? lab });
+    } catch (error) {
+      this.labWanted = false;
+      this.said(error);
+    }
+  }
+
+  /** @param {import("./types.js").Lab} lab */
+  setLab(lab) {
+    const before = this.lab?.state;
+    this.lab = lab;
+    this.line.setLab(lab);
+    document.body.dataset.lab = lab.state;
+    if (lab.state === "ready" && before && before !== "ready") void this.reopen();
+  }
+
+  /** The lab is ready (again): its terminals may be others now. */
+  async reopen() {
+    try {
+      const answer = await this.connection.ask("open", this.connection.hello());
+      await this.deck.sync(answer.terminals, this.course.step?.terminals ?? ["lab"]);
+    } catch (error) {
+      this.said(error);
+    }
+  }
+
+  tellStep() {
+    this.connection.ask("step", { step: this.stepId() }).then(
+      (answer) => answer?.results && this.course.checked({ step: this.stepId(), results: answer.results }),
+      () => {}, // offline: `open` says the step at the next connect
+    );
+    if (this.lab?.state === "ready") for (const name of this.course.step?.terminals ?? []) void this.deck.ensure(name);
+  }
+
+  /** @param {"pause" | "resume" | "extend" | "remove"} verb */
+  labVerb(verb) {
+    if (!this.lab) return;
+    this.api.labVerb(this.lab.id, verb).then(
+      (lab) => this.setLab(lab),
+      (error) => this.said(error),
+    );
+  }
+
+  /** @param {string} step the one to set up after it */
+  async resetLab(step) {
+    if (!this.lab) throw new Trouble({ message: t("line.no_lab") });
+    this.setLab(await this.api.labVerb(this.lab.id, "reset", { step }));
+    await this.reopen();
+  }
+
+  /** @param {unknown} error */
+  said(error) {
+    const trouble = /** @type {Trouble} */ (error);
+    if (trouble.kind !== "offline" || trouble.message) this.line.tell({ message: trouble.message, hint: trouble.hint });
+  }
+}

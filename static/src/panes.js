@@ -1,0 +1,95 @@
+/**
+ * The three panes (text, terminals, views): dividers between them, the drawer on a narrow screen, the tabs on a phone, one
+ * pane as large as the page, and walking between them by keys.
+ */
+import { Divider } from "./divider.js";
+import { need } from "./dom.js";
+import { onLanguage, t } from "./strings.js";
+
+const PANES = ["text", "terminals", "views"];
+
+export class Panes {
+  /** @param {import("./page.js").Page} page */
+  constructor(page) {
+    this.page = page;
+    this.work = need("#work");
+    const side = need("#side");
+    this.across = new Divider({
+      name: "text",
+      axis: "x",
+      of: this.work,
+      property: "--text-width",
+      least: 22,
+      most: 70,
+      start: 38,
+      controls: "text",
+    });
+    this.down = new Divider({
+      name: "views",
+      axis: "y",
+      of: side,
+      property: "--views-height",
+      least: 12,
+      most: 75,
+      start: 36,
+      controls: "views",
+      reverse: true,
+    });
+    need("#text").after(this.across.element);
+    need("#terminals").after(this.down.element);
+    for (const tab of document.querySelectorAll("[data-pane]"))
+      tab.addEventListener("click", () => this.choose(tab.getAttribute("data-pane") ?? "text"));
+    this.drawer = need("#drawer");
+    this.drawer.addEventListener("click", () => this.toggleDrawer());
+    onLanguage(() => this.drawDrawer());
+    this.choose("text");
+    this.toggleDrawer(false);
+  }
+
+  /** On a phone one pane is shown. @param {string} pane */
+  choose(pane) {
+    this.work.dataset.pane = pane;
+    for (const tab of document.querySelectorAll("[data-pane][role=tab]"))
+      tab.setAttribute("aria-selected", String(tab.getAttribute("data-pane") === pane));
+  }
+
+  /** At 1024 px the views are a drawer over the lower half of the text. @param {boolean} [open] */
+  toggleDrawer(open = !this.work.classList.contains("drawer-open")) {
+    this.work.classList.toggle("drawer-open", open);
+    this.drawDrawer();
+  }
+
+  drawDrawer() {
+    const open = this.work.classList.contains("drawer-open");
+    this.drawer.setAttribute("aria-expanded", String(open));
+    need("[data-drawer-word]", this.drawer).textContent = t(open ? "views.close" : "views.open");
+  }
+
+  maximize() {
+    this.work.classList.toggle("maximized");
+  }
+
+  /** Out of the terminal, to where reading goes on. */
+  leave() {
+    this.work.classList.remove("maximized");
+    this.focus("text");
+  }
+
+  /** @param {string} pane */
+  focus(pane) {
+    this.choose(pane);
+    if (pane === "terminals") return this.page.deck.current()?.terminal?.term.focus();
+    if (pane === "views") {
+      this.toggleDrawer(true);
+      return this.page.view.focus();
+    }
+    const heading = document.querySelector("#lesson section.step:not([hidden]) h2");
+    if (heading instanceof HTMLElement) heading.focus();
+  }
+
+  /** To the next pane, as F6 does on desktops. @param {number} by */
+  walk(by) {
+    const here = document.activeElement?.closest("#text, #terminals, #views")?.id ?? "text";
+    this.focus(PANES[(PANES.indexOf(here) + by + PANES.length) % PANES.length]);
+  }
+}

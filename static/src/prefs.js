@@ -1,0 +1,55 @@
+/**
+ * What this browser remembers of how a person likes the page: theme, sizes, where the dividers stand.
+ * localStorage may be absent or full (private windows): then the page works and forgets.
+ */
+
+/**
+ * @typedef {object} Prefs
+ * @property {"auto" | "light" | "dark" | "projector"} theme
+ * @property {number} text        size of the text in px
+ * @property {number} terminal    size of the terminal's letters in px
+ * @property {boolean} reader     xterm.js screenReaderMode: costly, so off unless asked for
+ * @property {Record<string, number>} dividers  position in percent by divider name
+ * @property {"drawing" | "table"} view
+ * @property {boolean} notes      the instructor's notes are open
+ */
+
+const KEY = "hako:prefs";
+/** @type {Prefs} */
+export const DEFAULTS = {
+  theme: "auto",
+  text: 17,
+  terminal: 15,
+  reader: false,
+  dividers: {},
+  view: "drawing",
+  notes: false,
+};
+
+/** @returns {Prefs} */
+function load() {
+  try {
+    return { ...DEFAULTS, ...JSON.parse(localStorage.getItem(KEY) ?? "{}") };
+  } catch {
+    return { ...DEFAULTS }; // no storage, or not ours: defaults are always right
+  }
+}
+
+export const prefs = load();
+const changes = new EventTarget();
+
+/** @param {Partial<Prefs>} values */
+export function setPrefs(values) {
+  Object.assign(prefs, values);
+  try {
+    localStorage.setItem(KEY, JSON.stringify(prefs));
+  } catch {
+    // full or forbidden: the choice lasts as long as the page
+  }
+  changes.dispatchEvent(new Event("change"));
+}
+
+/** @param {() => void} fn called after every change */
+export function onPrefs(fn) {
+  changes.addEventListener("change", fn);
+}

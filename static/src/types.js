@@ -1,0 +1,82 @@
+/**
+ * The shapes of what comes from the server, for tsc only; nothing here runs. The source is web/ and engine/observe.py.
+ *
+ * @typedef {object} Lab
+ * @property {string} id
+ * @property {"creating" | "ready" | "paused" | "ended"} state
+ * @property {string} [reason]
+ * @property {number} created_at  unix seconds, like the two below
+ * @property {number} idle_ends_at
+ * @property {number} ends_at
+ * @property {string} [progress]
+ *
+ * @typedef {object} TerminalInfo
+ * @property {string} name
+ * @property {string} [id]     the engine's: another one after a reset of the lab
+ * @property {boolean} [exited]
+ *
+ * @typedef {object} Where
+ * @property {{label: string, pid: number, differs: string[]}[]} path
+ * @property {string | null} [innermost]
+ * @property {{pid: number, nspid: number[], argv: string[]} | null} [foreground]
+ * @property {boolean} [readable]
+ *
+ * @typedef {object} Process
+ * @property {number} pid      on the machine
+ * @property {number[]} nspid  from the lab's pid namespace inwards
+ * @property {number} ppid
+ * @property {string} comm
+ * @property {string[]} argv
+ * @property {string} state
+ * @property {number} start
+ * @property {Record<string, number>} ns
+ * @property {{terminal: string} | null} [tty]
+ *
+ * @typedef {object} Namespace
+ * @property {string} kind
+ * @property {number} inode
+ * @property {number[]} processes
+ * @property {string | null} [kept_by]
+ * @property {boolean} of_lab
+ * @property {string | null} [hostname]
+ *
+ * @typedef {object} Observation
+ * @property {string} lab
+ * @property {{pid: number}} init
+ * @property {Process[]} processes
+ * @property {Namespace[]} namespaces
+ *
+ * @typedef {object} CheckResult
+ * @property {string} id
+ * @property {"open" | "other" | "done" | "broken"} state
+ * @property {string} [saw]
+ * @property {string} [try]
+ *
+ * @typedef {object} StepProgress
+ * @property {boolean} [done]
+ * @property {Record<string, boolean>} [checks]
+ * @property {Record<string, string>} [predicted]
+ * @property {number} [hints]
+ * @property {boolean} [shown]
+ * @property {Record<string, string>} [quiz]
+ *
+ * @typedef {object} StepInfo
+ * @property {string} id
+ * @property {number} number
+ * @property {string} title
+ * @property {string[]} terminals
+ * @property {string} [view]
+ * @property {boolean} solve
+ *
+ * @typedef {object} Boot
+ * @property {string} lang
+ * @property {string} prefix
+ * @property {string} csrf
+ * @property {string} token
+ * @property {string} token_url
+ * @property {{path: string, namespace: string}} socket
+ * @property {Record<string, string>} strings
+ * @property {{id: string, slug: string, number: number, minutes: number, steps: StepInfo[]}} [lesson]
+ * @property {{steps: Record<string, StepProgress>}} [progress]
+ */
+export {};

@@ -1,0 +1,190 @@
+/**
+ * Puts the layout down as SVG with real elements: each box and each process is a tree item with a name of its own, reached by
+ * arrow keys. Text is set as text: host names and argv come from a learner's processes.
+ */
+import { h, plain, svg } from "../dom.js";
+import { KINDS } from "../kinds.js";
+import { t } from "../strings.js";
+import { LINE, RING } from "./layout.js";
+import { namespaceKey, processKey } from "./model.js";
+
+const RADIUS = 3;
+
+/** @typedef {import("./layout.js").Box} Box */
+
+/**
+ * @param {Box} box @param {number} level of the tree, from 1
+ * @param {(key: string) => string} fresh text for what is new ("new, 2 s ago"), else ""
+ * @returns {SVGElement}
+ */
+export function drawGroup(box, level, fresh) {
+  const { group } = box;
+  const news = group.added.map((one) => fresh(namespaceKey(one))).find(Boolean) ?? "";
+  const item = svg("g", {
+    class: `group${news ? " fresh" : ""}${group.keptBy ? " kept" : ""}`,
+    role: "treeitem",
+    tabindex: -1,
+    "aria-level": level,
+    "aria-expanded": group.children.length + group.processes.length > 0 ? "true" : null,
+    "aria-label": groupName(box, news),
+    "data-key": `group:${group.key}`,
+    transform: `translate(${box.x} ${box.y})`,
+  });
+  item.append(...outlines(box), ...header(box, news));
+  const inside = svg("g", { role: "group" });
+  for (const line of box.lines) inside.append(processLine(line, box, level + 1, fresh));
+  for (const child of box.children) inside.append(drawGroup(child, level + 1, fresh));
+  if (inside.childNodes.length) item.append(inside);
+  return item;
+}
+
+/** One outline a namespace, each in its own colour and line; the lab itself has a plain one. @param {Box} box */
+function outlines(box) {
+  const marks = box.group.added.length ? box.group.added : [null];
+  const focus = svg("rect", {
+    class: "focus",
+    x: -3,
+    y: -3,
+    width: box.width + 6,
+    height: box.height + 6,
+    rx: RADIUS + 2,
+  });
+  const rects = marks.flatMap((one, index) => {
+    const inset = index * RING + 1;
+    const place = {
+      x: inset,
+      y: inset,
+      width: Math.max(0, box.width - 2 * inset),
+      height: Math.max(0, box.height - 2 * inset),
+      rx: RADIUS,
+    };
+    const mark = one ? KINDS[one.kind] : null;
+    const props = {
+      ...place,
+      class: one ? `outline ns-${one.kind}` : "outline plain",
+      "stroke-width": mark?.width ?? 1,
+      "stroke-dasharray": mark?.dash || null,
+    };
+    const rect = svg("rect", props);
+    if (!mark?.double) return [rect];
+    const twin = {
+      ...props,
+      x: inset + 2.5,
+      y: inset + 2.5,
+      width: Math.max(0, place.width - 5),
+      height: Math.max(0, place.height - 5),
+      "stroke-width": 1,
+    };
+    return [rect, svg("rect", twin)];
+  });
+  return [focus, ...rects];
+}
+
+/** @param {Box} box @param {string} news */
+function header(box, news) {
+  const parts = [];
+  const base = 15;
+  if (box.title) parts.push(svg("text", { class: "title", x: box.inset, y: box.inset + base }, box.title));
+  for (const chip of box.chips) {
+    const letter = svg(
+      "text",
+      { class: "letter", x: 9, y: 14, "text-anchor": "middle" },
+      KINDS[chip.namespace.kind].letter,
+    );
+    const square = svg("rect", { class: "letter-box", x: 0.5, y: 1.5, width: 17, height: 17, rx: 2 });
+    const text = svg("text", { class: "inode", x: 23, y: base }, chip.text);
+    parts.push(
+      svg(
+        "g",
+        { class: `chip ns-${chip.namespace.kind}`, transform: `translate(${chip.x} ${chip.y})` },
+        square,
+        letter,
+        text,
+      ),
+    );
+  }
+  const last = box.chips.at(-1);
+  if (news && last)
+    parts.push(svg("text", { class: "news", x: box.width - box.inset, y: -5, "text-anchor": "end" }, news));
+  return parts;
+}
+
+/** @param {import("./layout.js").ProcessLine} line @param {Box} box @param {number} level @param {(key: string) => string} fresh */
+function processLine(line, box, level, fresh) {
+  const key = processKey(line.process);
+  const news = fresh(key);
+  const name = `${line.name}, ${line.numbers}${news ? `, ${news}` : ""}`;
+  const item = svg("g", {
+    class: `process${news ? " fresh" : ""}`,
+    role: "treeitem",
+    tabindex: -1,
+    "aria-level": level,
+    "aria-label": name,
+    "data-key": key,
+    transform: `translate(${line.x} ${line.y})`,
+  });
+  const width = Math.max(40, box.width - 2 * box.inset + 8);
+  item.append(
+    svg("rect", { class: "focus", x: -4, y: 1, width, height: LINE - 2, rx: 2 }),
+    svg("circle", { class: "dot", cx: 4, cy: 11, r: 3 }),
+    svg("text", { class: "name", x: 14, y: 15 }, line.name, svg("tspan", { class: "numbers", dx: 10 }, line.numbers)),
+  );
+  return item;
+}
+
+/** @param {Box} box @param {string} news */
+function groupName(box, news) {
+  const { group } = box;
+  const names = group.added.map(
+    (one) => `${one.kind} ${one.inode}${one.hostname ? ` ${plain(one.hostname, 32)}` : ""}`,
+  );
+  const head = names.length
+    ? t("views.group", { names: names.join(", "), count: group.processes.length })
+    : t("views.lab_group", { count: group.processes.length });
+  return [head, group.keptBy ? t(`views.kept_${group.keptBy}`) : "", news].filter(Boolean).join(", ");
+}
+
+/**
+ * The same as a table: one row a namespace that is not the lab's, and the lab's below.
+ * @param {import("../types.js").Observation} seen @param {Record<string, number>} lab @param {(key: string) => string} fresh
+ */
+export function drawTable(seen, lab, fresh) {
+  const rows = [...seen.namespaces].sort(
+    (a, b) => Number(a.inode === lab[a.kind]) - Number(b.inode === lab[b.kind]) || a.kind.localeCompare(b.kind),
+  );
+  const names = new Map(
+    seen.processes.map((process) => [process.pid, `${plain(process.comm, 20)} ${process.nspid[0]}`]),
+  );
+  const body = rows.map((one) => {
+    const news = fresh(namespaceKey(one));
+    const inside = one.processes.map((pid) => names.get(pid) ?? String(pid));
+    const listed = inside.slice(0, 6).join(", ") + (inside.length > 6 ? ` … (${inside.length})` : "");
+    return h(
+      "tr",
+      { class: news ? "fresh" : null },
+      h(
+        "th",
+        { scope: "row" },
+        h("span", { class: `ns ns-${one.kind}` }, h("b", {}, KINDS[one.kind]?.letter ?? "?"), ` ${one.kind}`),
+      ),
+      h("td", { class: "number" }, String(one.inode)),
+      h("td", {}, one.inode === lab[one.kind] ? t("views.of_lab") : news || t("views.own")),
+      h(
+        "td",
+        {},
+        listed || t(`views.kept_${one.kept_by ?? "fd"}`),
+        one.hostname ? ` · ${plain(one.hostname, 32)}` : "",
+      ),
+    );
+  });
+  const heads = ["kind", "inode", "whose", "processes"].map((name) =>
+    h("th", { scope: "col" }, t(`views.col_${name}`)),
+  );
+  return h(
+    "table",
+    { class: "ns-table" },
+    h("caption", { class: "unseen" }, t("views.namespaces")),
+    h("thead", {}, h("tr", {}, ...heads)),
+    h("tbody", {}, ...body),
+  );
+}

@@ -1,0 +1,138 @@
+/**
+ * The namespaces view: the drawing or the table of the last observation, what came in the last seconds marked, what came and
+ * went said to screen readers, and arrow keys in the tree.
+ */
+import { h, iconButton, plain, svg } from "../dom.js";
+import { prefs, setPrefs } from "../prefs.js";
+import { onLanguage, t } from "../strings.js";
+import { onTheme } from "../theme.js";
+import { drawGroup, drawTable } from "./draw.js";
+import { LINE, layout, PAD } from "./layout.js";
+import { groups, keysOf, labInodes } from "./model.js";
+import { TreeKeys } from "./tree.js";
+
+/** How long something counts as new. */
+const FRESH_MS = 8000;
+
+export class NamespacesView {
+  /** @param {HTMLElement} element */
+  constructor(element) {
+    this.element = element;
+    /** @type {import("../types.js").Observation | null} */
+    this.seen = null;
+    /** when each thing was first seen, 0 = it was there before the page looked @type {Map<string, number>} */
+    this.since = new Map();
+    this.said = h("p", { class: "unseen", role: "status" });
+    this.toggle = h("span", {});
+    this.canvas = h("div", { class: "canvas" });
+    this.head = h("div", { class: "view-head" });
+    element.append(this.head, this.said, this.canvas);
+    this.keys = new TreeKeys(this.canvas);
+    new ResizeObserver(() => this.draw()).observe(this.canvas);
+    onLanguage(() => this.draw());
+    onTheme(() => this.draw());
+    setInterval(() => this.hasFresh() && this.draw(), 1000);
+    this.draw();
+  }
+
+  /** @param {import("../types.js").Observation} observation */
+  show(observation) {
+    const keys = keysOf(observation);
+    const first = this.seen === null || this.seen.lab !== observation.lab;
+    if (first) this.since.clear();
+    const came = [...keys].filter((key) => !this.since.has(key));
+    const went = [...this.since.keys()].filter((key) => !keys.has(key));
+    for (const key of came) this.since.set(key, first ? 0 : Date.now());
+    for (const key of went) this.since.delete(key);
+    this.seen = observation;
+    if (!first) this.announce(came, went);
+    this.draw();
+  }
+
+  /** @param {string[]} came @param {string[]} went */
+  announce(came, went) {
+    const names = (/** @type {string[]} */ keys) =>
+      keys.filter((key) => key.startsWith("namespace:")).map((key) => key.split(":").slice(1).join(" "));
+    const sentences = [
+      names(came).length ? t("views.came", { names: names(came).join(", ") }) : "",
+      names(went).length ? t("views.went", { names: names(went).join(", ") }) : "",
+    ].filter(Boolean);
+    if (sentences.length) this.said.textContent = sentences.join(" ");
+  }
+
+  hasFresh() {
+    return [...this.since.values()].some((at) => at && Date.now() - at < FRESH_MS + 1500);
+  }
+
+  /** @param {string} key @returns {string} */
+  fresh(key) {
+    const at = this.since.get(key) ?? 0;
+    const age = Date.now() - at;
+    return at && age < FRESH_MS ? t("views.new", { seconds: Math.floor(age / 1000) }) : "";
+  }
+
+  focus() {
+    this.keys.focus();
+  }
+
+  draw() {
+    const drawing = prefs.view === "drawing";
+    this.head.replaceChildren(
+      h("h2", {}, t("views.namespaces")),
+      iconButton("shapes", t("views.drawing"), () => setPrefs({ view: "drawing" }), {
+        "aria-pressed": String(drawing),
+      }),
+      iconButton("table", t("views.table"), () => setPrefs({ view: "table" }), { "aria-pressed": String(!drawing) }),
+    );
+    if (!this.seen) return this.canvas.replaceChildren(h("p", { class: "view-empty" }, t("views.empty")));
+    const fresh = (/** @type {string} */ key) => this.fresh(key);
+    this.canvas.classList.toggle("as-table", !drawing);
+    this.keys.keep(() =>
+      this.canvas.replaceChildren(
+        drawing
+          ? this.drawing(fresh)
+          : drawTable(/** @type {any} */ (this.seen), labInodes(/** @type {any} */ (this.seen)), fresh),
+      ),
+    );
+  }
+
+  /** @param {(key: string) => string} fresh */
+  drawing(fresh) {
+    const seen = /** @type {import("../types.js").Observation} */ (this.seen);
+    const room = Math.max(300, this.canvas.clientWidth - 18);
+    const words = {
+      em: 7.83, // JetBrains Mono at 13 px is 0.6 em: 7.8, and a hair so that rounding never clips
+      title: (/** @type {import("./model.js").Group} */ group) => (group.key ? "" : t("views.lab")),
+      chip: (/** @type {import("../types.js").Namespace} */ one) =>
+        `${one.inode}${one.hostname && one.kind === "uts" ? ` ${plain(one.hostname, 20)}` : ""}`,
+      name: (/** @type {import("../types.js").Process} */ one) => plain(one.argv.join(" ") || one.comm, 26),
+      numbers: (/** @type {import("../types.js").Process} */ one) => pids(one),
+    };
+    const lab = layout(groups(seen), room - 2 * PAD, words);
+    lab.width = room - 2 * PAD;
+    Object.assign(lab, { x: PAD, y: PAD + LINE });
+    const height = lab.height + LINE + 2 * PAD;
+    const machine = [
+      svg("rect", { class: "outline plain machine", x: 1, y: 1, width: room - 2, height: height - 2, rx: 3 }),
+      svg("text", { class: "title", x: PAD, y: PAD + 13 }, t("views.machine")),
+    ];
+    const tree = svg("svg", {
+      class: "map",
+      role: "tree",
+      "aria-label": t("views.namespaces"),
+      width: room,
+      height,
+      viewBox: `0 0 ${room} ${height}`,
+    });
+    tree.append(svg("g", { role: "none" }, ...machine, drawGroup(lab, 1, fresh)));
+    return tree;
+  }
+}
+
+/** From the inside out: its pid in its own namespace, in the lab's, on the machine. @param {import("../types.js").Process} process */
+function pids(process) {
+  const inside = process.nspid.at(-1) ?? process.pid;
+  const lab = process.nspid[0];
+  const text = t("views.pid", { pid: inside });
+  return process.nspid.length > 1 ? `${text} ${t("views.pid_lab", { pid: lab })}` : text;
+}
