@@ -156,6 +156,11 @@ class Terminals:
             for stream in list(live.peers):
                 self._end(stream)
 
+    def followed(self, terminal: str) -> bool:
+        """Whether anybody is attached to it."""
+        live = self._live.get(terminal)
+        return live is not None and bool(live.peers)
+
     def attach(self, peer: Peer, tty: Tty, offset: int | None, rows: int, cols: int, *, owner: bool) -> wire.Message:
         """Begin a stream. The first output may follow right behind the answer.
 
