@@ -23,7 +23,7 @@ class WebSettings(BaseSettings):
 
     #: Address and port gunicorn listens on. Port 0 lets the kernel choose (tests).
     listen: str = "127.0.0.1"
-    port: int = Field(8000, ge=0, le=65535)
+    port: int = Field(default=8000, ge=0, le=65535)
     #: Path below which everything lives, as behind JupyterHub: "" or "/user/name".
     prefix: str = ""
     #: Where the secret key and the SQLite file are kept; must be writable for the web user.
@@ -31,7 +31,7 @@ class WebSettings(BaseSettings):
     #: The engine's door: lab verbs only.
     lab_socket: Path = Path("/run/hako/lab.sock")
     #: Empty: SQLite in `data`. Otherwise any SQLAlchemy URL (`postgresql+psycopg://…`).
-    database_url: str = Field("", validation_alias="DATABASE_URL")
+    database_url: str = Field(default="", validation_alias="DATABASE_URL")
     #: Content and built files; empty: found beside the package (`web/paths.py`).
     lessons: Path | None = None
     static: Path | None = None
@@ -42,22 +42,22 @@ class WebSettings(BaseSettings):
     #: Origins that may open the websocket beside the page's own.
     allowed_origins: Words = ()
     #: How many proxies in front of us are trusted to set X-Forwarded-*.
-    trusted_proxies: int = Field(0, ge=0, le=4)
+    trusted_proxies: int = Field(default=0, ge=0, le=4)
     #: Who may be the one learner: networks, or `gateway` for the default gateway (a published container port).
     solo_peers: Words = ("127.0.0.0/8", "::1/128")
 
     #: gthread slots. Every open page holds one for as long as it lives, so this bounds the class (terminal.md 0.11).
-    threads: int = Field(256, ge=8, le=2048)
+    threads: int = Field(default=256, ge=8, le=2048)
     #: Slots kept free for plain HTTP, so that the pages of a full class still load.
-    http_threads: int = Field(16, ge=2)
-    pages_per_learner: int = Field(16, ge=1)
+    http_threads: int = Field(default=16, ge=2)
+    pages_per_learner: int = Field(default=16, ge=1)
     #: Offer permessage-deflate to browsers: saves bytes for remote classes, costs 62 CPU s/GB (terminal.md 0.2).
     deflate: bool = False
-    token_age_s: int = Field(3600, ge=60)
+    token_age_s: int = Field(default=3600, ge=60)
     #: A message of typed bytes; a longer paste is cut into several by the page.
-    input_bytes: int = Field(16 * 1024, ge=256)
+    input_bytes: int = Field(default=16 * 1024, ge=256)
     #: The engine's bound on one frame of its socket is 256 KiB; nothing a page sends needs to be near it.
-    message_bytes: int = Field(128 * 1024, ge=32 * 1024, le=240 * 1024)
+    message_bytes: int = Field(default=128 * 1024, ge=32 * 1024, le=240 * 1024)
 
     log_format: Literal["auto", "console", "json"] = "auto"
     #: Empty: /metrics answers loopback only. Otherwise it wants `Authorization: Bearer <token>`.

@@ -1,0 +1,133 @@
+"""One room per lab that some page looks at: watches the lab once and tells every page in it.
+
+A room has one `observe.watch` at the engine, however many pages look. It keeps the newest observation, so that a page
+that joins sees the lab at once. Watches do not survive the engine; after it came back every room watches again. Events
+arrive on the engine client's reader thread, where nothing may ask the engine: what has to be asked runs on the worker
+pool.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from engine.client import Disconnected, EngineClient
+from engine.errors import EngineError
+from web.sockets.connections import QUEUE_LONG, Page, Pages
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass
+class Room:
+    """A lab with somebody in it."""
+
+    lab: str
+    watch: int | None = None
+    #: The newest observation as it goes to pages; None before the first.
+    observed: dict[str, Any] | None = None
+
+
+class Rooms:
+    """See the module.
+
+    Args:
+        changed: told the lab's id when its observation changed; must not wait.
+    """
+
+    def __init__(self, engine: EngineClient, pages: Pages, changed: Callable[[str], None]) -> None:
+        self._engine = engine
+        self._pages = pages
+        self._changed = changed
+        self._lock = threading.Lock()
+        self._rooms: dict[str, Room] = {}
+        #: Pages that were too slow for a picture; they get the newest one later.
+        self._behind: set[Page] = set()
+
+    def join(self, page: Page, lab: str) -> None:
+        """The page looks at this lab from now on."""
+        with self._lock:
+            room = self._rooms.get(lab)
+            is_new = room is None
+            if room is None:
+                room = self._rooms[lab] = Room(lab)
+        if is_new or room.watch is None:
+            self._watch(room)
+        elif room.observed is not None:
+            page.send("observed", room.observed)
+
+    def leave(self, lab: str) -> None:
+        """A page stopped looking; the last one ends the watch."""
+        with self._lock:
+            if not lab or self._pages.of_lab(lab):
+                return
+            room = self._rooms.pop(lab, None)
+        if room is not None and room.watch is not None:
+            try:
+                self._engine.observe_unwatch(room.watch)
+            except EngineError as error:
+                _log.debug("watch_gone", lab=lab, reason=str(error))
+
+    def watch_again(self) -> None:
+        """After the engine came back, or a lab became ready: watch whatever is not watched. Runs on a worker thread."""
+        with self._lock:
+            rooms = [room for room in self._rooms.values() if room.watch is None]
+        for room in rooms:
+            self._watch(room)
+
+    def _watch(self, room: Room) -> None:
+        try:
+            room.watch = self._engine.observe_watch(room.lab)
+        except Disconnected:
+            room.watch = None  # the engine is away: "connected" will bring us back here
+        except EngineError as error:
+            # A lab that is being made or has ended cannot be watched; its next change of state comes here again.
+            room.watch = None
+            _log.info("lab_not_watched", lab=room.lab, reason=str(error))
+
+    def on_event(self, event: dict[str, Any]) -> None:
+        """On the reader thread."""
+        match event["event"]:
+            case "lab.observed":
+                self._observed(event["lab"], event["revision"], event["observation"])
+            case "terminal.where":
+                self._where(event["terminal"], event["where"])
+            case "disconnected":
+                with self._lock:
+                    for room in self._rooms.values():
+                        room.watch = None
+
+    def _observed(self, lab: str, revision: int, observation: dict[str, Any]) -> None:
+        room = self._rooms.get(lab)
+        if room is None:
+            return
+        room.observed = {"revision": revision, "observation": observation}
+        for page in self._pages.of_lab(lab):
+            self._show(page, room.observed)
+        self._changed(lab)
+
+    def _show(self, page: Page, observed: dict[str, Any]) -> None:
+        if page.wire.waiting() > QUEUE_LONG:
+            self._behind.add(page)
+            return
+        self._behind.discard(page)
+        page.send("observed", observed)
+
+    def catch_up(self) -> None:
+        """Give pages that were too slow the newest picture; called about once a second."""
+        for page in list(self._behind):
+            room = self._rooms.get(page.lab)
+            if page.gone or room is None or room.observed is None:
+                self._behind.discard(page)
+            else:
+                self._show(page, room.observed)
+
+    def _where(self, terminal: str, where: dict[str, Any]) -> None:
+        for page in self._pages.all():
+            for name, engine_id in list(page.terminals.items()):
+                if engine_id == terminal:
+                    page.send("where", {"terminal": name, "where": where})

@@ -1,0 +1,1 @@
+"""Socket.IO: one connection per page, namespace /lab."""

@@ -1,0 +1,1 @@
+"""Terminals: the relay between the engine's streams and the pages."""
