@@ -15,9 +15,9 @@ import pytest
 
 from engine.errors import BadInput, Conflict, Failed, NotFound
 from engine.linux import netns, rtnetlink
-from engine.network import Network
+from engine.network import Network, firewall
 from engine.settings import Settings
-from tests.engine.wires import HOST_UPLINK, WORLD, Wires, namespace, run, seen_from, wires
+from tests.engine.wires import HOST_UPLINK, WORLD, Wires, namespace, run, seen_from, udp, wires
 
 pytestmark = pytest.mark.root
 
@@ -92,8 +92,14 @@ def test_a_leased_namespace_is_complete(net: Wires, settings: Settings) -> None:
     go(scenario)
 
 
-def test_a_lab_is_alone(net: Wires, settings: Settings) -> None:
-    """It reaches neither the host's services, nor the world, nor a container, nor a lab; only its gateway's echo."""
+@pytest.mark.parametrize("bridged_frames_pass_ip_rules", ["0", "1"])
+def test_a_lab_is_alone(net: Wires, settings: Settings, bridged_frames_pass_ip_rules: str) -> None:
+    """It reaches neither the host's services, nor the world, nor a container, nor a lab; only its gateway's echo.
+
+    Docker switches br_netfilter on, other hosts have it off; where it is off, only the port's isolation parts two labs.
+    """
+    value = {"bridge/bridge-nf-call-iptables": bridged_frames_pass_ip_rules}
+    netns.run_inside(net.host, lambda: netns.set_sysctls(value))
 
     async def scenario() -> None:
         with namespace() as one, namespace() as other:
@@ -147,6 +153,48 @@ def test_a_lab_that_is_let_out_reaches_the_world_and_no_longer_afterwards(net: W
                 assert seen_from(fd, net.world, "169.254.169.254") is None
                 await network.allow_outbound("one", False)
                 assert seen_from(fd, net.world, WORLD) is None
+
+    go(scenario)
+
+
+def test_a_lab_has_no_more_connections_than_its_share(net: Wires, settings: Settings) -> None:
+    """Of three hundred conversations with the world the first 256 get through; the host's table is not for one lab."""
+
+    async def scenario() -> None:
+        with namespace() as fd, udp(net.world) as receiver:
+            receiver.bind((str(WORLD), 0))
+            receiver.setblocking(False)
+            async with engine(settings, net, pool_size=0) as network:
+                await network.attach("one", netns_fd=fd, outbound=True)
+                senders = [udp(fd) for _ in range(300)]
+                for sender in senders:
+                    sender.sendto(b"?", receiver.getsockname())
+                    sender.close()
+                arrived = 0
+                while arrived <= 300:
+                    try:
+                        receiver.recv(16)
+                    except BlockingIOError:
+                        break
+                    arrived += 1
+                assert arrived == firewall.CONNECTIONS_PER_LAB
+
+    go(scenario)
+
+
+def test_a_lab_that_floods_is_slowed_down(net: Wires, settings: Settings) -> None:
+    """Frames beyond the bound are dropped at the port, before the host spends more on them."""
+
+    async def scenario() -> None:
+        with namespace() as fd:
+            async with engine(settings, net, pool_size=0) as network:
+                lab = await network.attach("one", netns_fd=fd)
+                with udp(fd) as sender:
+                    for _ in range(3 * firewall.FRAMES_BURST):
+                        sender.sendto(b"?", (str(lab.gateway), 9))
+                table = run(net.host, "nft", "list", "chain", "bridge", settings.instance, "from_lab")
+                rule = next(line for line in table.splitlines() if "limit rate over" in line)
+                assert int(rule.split("counter packets ")[1].split()[0]) > 0
 
     go(scenario)
 
