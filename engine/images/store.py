@@ -21,13 +21,13 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, BinaryIO, cast
 
 from engine.errors import BadInput, Failed, NotFound
 from engine.images import reference
 from engine.images.reference import Reference
 from engine.storage import digests
-from engine.storage.digests import Digest
+from engine.storage.digests import Digest, Hashing
 from engine.storage.layers import Layer, LayerStore
 
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
@@ -152,6 +152,22 @@ class ImageStore:
         digest = digests.of_bytes(data)
         self._write(self.blob_path(digest), data)
         return digest
+
+    def put_stream(self, data: IO[bytes], expected: Digest) -> None:
+        """Keep a large blob, read to its end.
+
+        Raises:
+            BadInput: it has another digest; nothing is kept.
+        """
+        with tempfile.NamedTemporaryFile(prefix=".new-", dir=self.root) as file:
+            hashing = Hashing(cast("BinaryIO", file))
+            while chunk := data.read(digests.CHUNK_BYTES):
+                hashing.write(chunk)
+            if hashing.digest != expected:
+                raise BadInput(f"the blob is {hashing.digest}, not {expected} as promised", "Fetch the image again.")
+            file.flush()
+            with contextlib.suppress(FileExistsError):
+                os.link(file.name, self.blob_path(expected))
 
     def tag(self, name: str, new: Reference) -> Image:
         """Give an image one more name; a name that stood for another image moves. NotFound, BadInput as `get`.

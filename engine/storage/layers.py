@@ -116,9 +116,11 @@ class LayerStore:
                 raise BadInput(f"the layer is {result.diff_id}, not {expected} as promised", "Fetch the image again.")
             return self._settle(staged, Layer(result.diff_id, staged, result.size_bytes, result.entries))
 
-    def write_tar(self, diff_id: Digest, out: BinaryIO) -> None:
-        """Write a layer as its canonical tar. Only for layers made here is that the tar with this digest."""
-        pack.pack(self.get(diff_id).path, out)
+    def write_tar(self, diff_id: Digest, out: BinaryIO) -> Digest:
+        """Write a layer as its canonical tar. Returns that tar's digest: for layers made here it is the diff_id."""
+        hashing = Hashing(out)
+        pack.pack(self.get(diff_id).path, hashing)
+        return hashing.digest
 
     def verify(self, diff_id: Digest) -> bool:
         """Whether the directory still has the content it is named after. For layers made here, not for foreign ones."""
