@@ -248,9 +248,9 @@ class Checks:
         if lesson is None or not self._progress.record(page.who.learner, lesson.id, step.id, "step_done"):
             return
         _log.info("step_done", learner=page.who.learner, lesson=lesson.id, step=step.id, lab=page.lab)
-        self.tell_done(page.who.learner, lesson.id, step, page.attempt)
+        self._tell_done(page.who.learner, lesson.id, step, page.attempt)
 
-    def tell_done(self, learner: str, lesson_id: str, step: Step, attempt: int | None) -> None:
+    def _tell_done(self, learner: str, lesson_id: str, step: Step, attempt: int | None) -> None:
         """Tell every page this learner has of this lesson that a step is finished."""
         known = self._progress.of_lesson(learner, lesson_id, attempt).get(step.id)
         for page in self._pages.where(

@@ -2,8 +2,6 @@
 
 Terminal bytes are never logged.
 """
-never logged.
-"""
 
 from __future__ import annotations
 

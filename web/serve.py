@@ -105,7 +105,11 @@ def _bracketed(host: str) -> str:
 
 def _quiet() -> dict[str, Any]:
     """gunicorn logs through our handlers, without its own format."""
-    loggers = {name: {"propagate": True, "handlers": []} for name in ("gunicorn.error", "gunicorn.access")}
+    # Given a logconfig, gunicorn writes an access log whether it was asked to or not; a line for every picture is noise.
+    loggers = {
+        "gunicorn.error": {"propagate": True, "handlers": []},
+        "gunicorn.access": {"propagate": True, "handlers": [], "level": "WARNING"},
+    }
     return {"version": 1, "disable_existing_loggers": False, "loggers": loggers, "root": None}
 
 

@@ -87,8 +87,8 @@ def broken(words: Translations, lang: str, check: Check, reason: str) -> Verdict
 
 
 def done_of(step: Step, seen: Iterable[str]) -> bool:
-    """Whether a step is finished by its checks; a step without checks is finished by reading it."""
-    return bool(step.checks) and {check.id for check in step.checks} <= set(seen)
+    """Whether all of a step's checks have been seen."""
+    return {check.id for check in step.checks} <= set(seen)
 
 
 def answers(progress: Mapping[str, Any]) -> dict[str, Any]:
