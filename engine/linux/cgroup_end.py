@@ -55,7 +55,7 @@ def freeze(path: Path, deadline_s: float) -> None:
     on_v2 = (path / "cgroup.freeze").exists()
     _write(path / ("cgroup.freeze" if on_v2 else "freezer.state"), "1" if on_v2 else "FROZEN")
     end = time.monotonic() + deadline_s
-    while not _frozen(path, on_v2):
+    while not frozen(path):
         if time.monotonic() > end:
             thaw(path)
             raise Failed(
@@ -64,8 +64,9 @@ def freeze(path: Path, deadline_s: float) -> None:
         time.sleep(_POLL_S)
 
 
-def _frozen(path: Path, on_v2: bool) -> bool:
-    if on_v2:
+def frozen(path: Path) -> bool:
+    """Whether a group is frozen: of v2, or of the v1 freezer tree."""
+    if (path / "cgroup.freeze").exists():
         return b"frozen 1" in procfs.read_page(f"{path}/cgroup.events")
     return procfs.read_page(f"{path}/freezer.state").strip() == b"FROZEN"
 

@@ -224,6 +224,10 @@ class Group:
         """
         cgroup_end.freeze(self._freezer, deadline_s)
 
+    def frozen(self) -> bool:
+        """Whether every process of the group is stopped."""
+        return cgroup_end.frozen(self._freezer)
+
     def thaw(self) -> None:
         """Let the group go on. On v1 groups below that were frozen by themselves stay so."""
         cgroup_end.thaw(self._freezer)

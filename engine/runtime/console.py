@@ -207,6 +207,11 @@ class Console:
         """Set the size; the kernel tells the foreground job by SIGWINCH. See ioctl_tty(2), TIOCSWINSZ."""
         fcntl.ioctl(self.source, termios.TIOCSWINSZ, struct.pack("HHHH", rows, cols, 0, 0))
 
+    def size(self) -> tuple[int, int]:
+        """Rows and columns, as the kernel has them; see ioctl_tty(2), TIOCGWINSZ."""
+        rows, cols, _, _ = struct.unpack("HHHH", fcntl.ioctl(self.source, termios.TIOCGWINSZ, b"\0" * 8))
+        return rows, cols
+
     def close(self) -> None:
         """Close the daemon's copies; the zygote's stay until it is told to forget."""
         self.ring.close()

@@ -257,9 +257,10 @@ class Containers:
         plan = plans.enter(kinds, process, config["linux"]["seccomp"])
         key = f"{container.id}.{secrets.token_hex(4)}"
         group = self._group(container)
-        with contextlib.ExitStack() as opened, stdio.prepare(
-            tty=process["terminal"], interactive=interactive
-        ) as prepared:
+        with (
+            contextlib.ExitStack() as opened,
+            stdio.prepare(tty=process["terminal"], interactive=interactive) as prepared,
+        ):
             fds = {"target": main.pidfd, **prepared.fds}
             if "ptmx" in main.fds:
                 fds["ptmx"] = main.fds["ptmx"]

@@ -74,35 +74,15 @@ def overlay(context: Context, args: Args) -> None:
         os.close(where)
         context.fds["root"] = fd
         for source, destination in args["binds"]:
-            _furnish(source, destination, fd)
+            where = mounts.target(fd, destination)
+            copy = mounts.copy(source)
+            mounts.attach(copy, where)
+            os.close(copy)
+            os.close(where)
     finally:
         os.fchdir(outside)
         os.chroot(".")
         os.close(outside)
-
-
-def _furnish(source: str, destination: str, root_fd: int) -> None:
-    """Put a directory of the lab's disk onto one of the image, with the image's own files copied in the first time."""
-    where = mounts.target(root_fd, destination)
-    image_fd = syscalls.openat2(root_fd, destination, os.O_RDONLY | os.O_DIRECTORY, resolve=syscalls.RESOLVE_IN_ROOT)
-    disk_fd = os.open(source, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        for name in os.listdir(image_fd):
-            seen = os.stat(name, dir_fd=image_fd, follow_symlinks=False)
-            if stat.S_ISREG(seen.st_mode) and seen.st_size <= 65536 and name not in os.listdir(disk_fd):
-                _copy_file(name, image_fd, disk_fd, stat.S_IMODE(seen.st_mode))
-        mounts.attach(mounts.copy(source), where)
-    finally:
-        for fd in (where, image_fd, disk_fd):
-            os.close(fd)
-
-
-def _copy_file(name: str, from_fd: int, to_fd: int, mode: int) -> None:
-    source = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=from_fd)
-    copy = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode, dir_fd=to_fd)
-    os.write(copy, os.read(source, 65536))
-    os.close(source)
-    os.close(copy)
 
 
 def mount(context: Context, args: Args) -> None:

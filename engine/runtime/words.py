@@ -39,6 +39,11 @@ WORDS: dict[str, Word] = {
         "Attach a disk of its own: a file on the machine, seen as a block device.",
         "専用のディスクをつなぐ。中身はホスト上の1つのファイルである。",
     ),
+    "open_layers": Word(
+        "open_tree(2)",
+        "Open the image's layers, which every lab shares and none can change.",
+        "イメージのレイヤーを開く。どのラボも同じものを見て、誰も書き換えられない。",
+    ),
     "create_devices": Word(
         "mknod(2), tmpfs(5)",
         "Make the few device nodes that a lab may have; its own root may not.",

@@ -43,10 +43,6 @@ class Process:
         self.key, self.pid, self.pidfd, self.kept, self.info = key, pid, pidfd, kept, info
         self.status: int | None = None
 
-    def close(self) -> None:
-        """Let go of everything kept for it."""
-        channel.close_all([self.pidfd, *self.kept.values()])
-
 
 class Start:
     """A start under way: from the fork to the execve."""
@@ -73,7 +69,9 @@ class Zygote:
         self.processes: dict[str, Process] = {}
         self.starts: dict[int, Start] = {}
         self.unclaimed: dict[int, int] = {}
+        #: pidfds being polled, with their pids; those nobody asks about any more are closed when they have ended.
         self.watched: dict[int, int] = {}
+        self.doomed: set[int] = set()
         self.poll = select.poll()
         self.poll.register(listener, select.POLLIN)
 
@@ -224,8 +222,7 @@ class Zygote:
         kept = set(start.kept.values())
         channel.close_all([fd for fd in start.fds.values() if fd not in kept])
         if start.first_pidfd != start.pidfd:
-            self._unwatch(start.first_pidfd)
-            os.close(start.first_pidfd)
+            self._doom(start.first_pidfd)
         if start.executed and start.error is None:
             process = Process(start.key, start.pid, start.pidfd, start.kept, start.request.get("info", {}))
             self.processes[start.key] = process
@@ -235,12 +232,11 @@ class Zygote:
             if start.pid in self.unclaimed:
                 self._ended(process, self.unclaimed.pop(start.pid))
             return
-        _kill(start.pidfd)
         error = start.error or {"step": -1, "errno": errno.ECHILD, "text": "the process ended before its program ran"}
         channel.close_all(list(kept))
+        _kill(start.pidfd)
+        self._doom(start.pidfd)
         self._tell(_failure(start.key, error["step"], error["errno"], error["text"]))
-        self._unwatch(start.pidfd)
-        os.close(start.pidfd)
 
     def _expire(self) -> None:
         now = time.monotonic()
@@ -256,6 +252,13 @@ class Zygote:
     def _unwatch(self, pidfd: int) -> None:
         if self.watched.pop(pidfd, None) is not None:
             self.poll.unregister(pidfd)
+
+    def _doom(self, pidfd: int) -> None:
+        """Nobody asks about this process any more; but until it is reaped its pid namespace cannot end."""
+        if pidfd in self.watched:
+            self.doomed.add(pidfd)
+        else:
+            os.close(pidfd)
 
     def _reap(self) -> None:
         """Collect every child that has ended, whichever it is."""
@@ -275,6 +278,9 @@ class Zygote:
         dropped."""
         for fd in [fd for fd, watched in self.watched.items() if watched == pid]:
             self._unwatch(fd)
+            if fd in self.doomed:
+                self.doomed.remove(fd)
+                os.close(fd)
         process = next((each for each in self.processes.values() if each.pid == pid and each.status is None), None)
         if process is not None:
             self._ended(process, status)
@@ -298,8 +304,8 @@ class Zygote:
             return
         if process.status is None:
             _kill(process.pidfd)
-        self._unwatch(process.pidfd)
-        process.close()
+        channel.close_all(list(process.kept.values()))
+        self._doom(process.pidfd)
         try:
             os.unlink(f"{self.exits}/{key}")
         except FileNotFoundError:

@@ -1,0 +1,358 @@
+"""Labs: lab hosts with a life. A learner's machine is created, paused, reset and ended here.
+
+States: `creating`, `ready`, `paused`, `ended` (with a reason). The plan is lab_plan.py's; this file takes the engine's
+steps, asks the zygote for the rest and undoes all of it; what runs in a lab is lab_shell.py's. When the engine starts
+again, `recover` takes over every lab whose first process is still there, with its terminals, and unmakes what is left
+of the others: no orphan survives.
+
+A lab is always unmade in one order: its processes, its terminals, its link, its groups, its disk, and only when nothing
+carries its ids any more, its block of ids.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import secrets
+import time
+
+import structlog
+
+from engine import lab_plan, lab_record, lab_shell
+from engine.errors import BadInput, Conflict, EngineError, Exhausted, Failed, NotFound
+from engine.lab_record import LabRecord, LabShape
+from engine.lab_shell import Completed
+from engine.lab_state import Lab
+from engine.linux import cgroups, idmap, mounts
+from engine.runtime import rootfs
+from engine.runtime.machine import Machine
+from engine.runtime.plan import Plan
+from engine.runtime.process import Process
+from engine.settings import Settings
+from engine.storage.disk import LabDisks
+from engine.terminal import Terminal
+
+__all__ = ["Completed", "Lab", "LabShape", "Labs"]
+
+log = structlog.get_logger(__name__)
+
+#: How long a lab's processes may take to die, and its groups to be empty.
+KILL_S = 5.0
+#: A fork bomb makes groups too: more than lessons need, fewer than the kernel feels.
+GROUPS_MAX = 256
+#: What of a lab's processes the learner's own may not take: room for the engine's helpers.
+HELPER_PIDS = 64
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
+
+
+class Labs:
+    """All labs of one engine."""
+
+    def __init__(self, settings: Settings, machine: Machine) -> None:
+        self._settings, self._machine = settings, machine
+        self._folder = settings.data / "labs"
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._disks = LabDisks(settings.data / "disks")
+        self._blocks = idmap.BlockAllocator(settings.data / "ids.json", settings.id_base, settings.instance)
+        self._all: dict[str, Lab] = {}
+        self._ending: set[asyncio.Task[None]] = set()
+
+    def get(self, lab_id: str) -> Lab:
+        """A lab by its id.
+
+        Raises:
+            NotFound: there is none.
+        """
+        lab = self._all.get(lab_id)
+        if lab is None:
+            raise NotFound(f"There is no lab {lab_id!r}.", "It has ended, or was never made: start a new one.")
+        return lab
+
+    def all(self, owner: str | None = None) -> list[Lab]:
+        """Labs, oldest first; those of one owner if named."""
+        found = [lab for lab in self._all.values() if owner is None or lab.record.owner == owner]
+        return sorted(found, key=lambda lab: lab.record.created_at)
+
+    async def create(self, owner: str, shape: LabShape | None = None) -> Lab:
+        """A new lab, ready for a shell.
+
+        Raises:
+            Exhausted: the machine has as many labs as it may, or no disk or ids left.
+            StepFailed: a step did not work; nothing is left.
+        """
+        if len(self._all) >= self._settings.labs_max:
+            text = f"All {self._settings.labs_max} labs are in use."
+            raise Exhausted(text, "Try again when one has ended, or raise HAKO_LABS_MAX.")
+        lab = Lab(LabRecord(secrets.token_hex(6), owner, shape or LabShape()))
+        self._all[lab.id] = lab
+        try:
+            async with lab.lock:
+                await self._make(lab)
+        except BaseException as error:
+            self._all.pop(lab.id, None)
+            log.warning("lab_failed", lab=lab.id, error=str(error))
+            raise
+        return lab
+
+    def touch(self, lab: Lab) -> None:
+        """Somebody works in it: the idle time begins anew."""
+        lab.ends_at = lab.record.created_at + self._settings.lab_life_s + lab.record.extended_s
+        lab.idle_ends_at = min(time.time() + self._settings.lab_idle_s, lab.ends_at)
+
+    async def _make(self, lab: Lab) -> None:
+        """Take the plan's steps; on any failure take back what was done."""
+        image = self._machine.images.get(lab.record.shape.image)
+        lab.first_id = (await asyncio.to_thread(self._blocks.allocate, lab.id)).host_id
+        settings = self._settings
+        spec = lab_plan.LabSpec(
+            lab=lab.id,
+            layers=tuple(str(path) for path in image.layers),
+            first_id=lab.first_id,
+            hostname=lab.record.shape.hostname,
+            memory_bytes=settings.lab_memory_bytes,
+            cpus=settings.lab_cpus,
+            pids=settings.lab_pids + HELPER_PIDS,
+            disk_bytes=settings.lab_disk_bytes,
+        )
+        lab_record.save(self._folder, lab.record)
+        try:
+            process = lab.process = await self._carry_out(lab, lab_plan.build(spec))
+            outbound = lab.record.shape.outbound
+            link = await self._machine.network.attach(lab.id, pid=process.pid, outbound=outbound)
+            lab.record.link = link.link
+        except BaseException:
+            await self._unmake(lab)
+            raise
+        lab_record.save(self._folder, lab.record)
+        lab.state, lab.reason = "ready", ""
+        self.touch(lab)
+        self._watch(lab, process)
+        log.info("lab_ready", lab=lab.id, owner=lab.record.owner, ms=sum(took for _, took in lab.times) // 10**6)
+
+    async def _carry_out(self, lab: Lab, plan: Plan) -> Process:
+        """Take the engine's steps, each yielding a descriptor, then hand the rest to the zygote."""
+        lab.times = []
+        with contextlib.ExitStack() as opened:
+            fds: dict[str, int] = {}
+
+            def hold(name: str, fd: int) -> None:
+                fds[name] = fd
+                opened.callback(os.close, fd)
+
+            for number, step in plan.numbered("engine"):
+                begun = time.monotonic_ns()
+                if step.kind == "create_cgroup":
+                    payload = self._create_groups(lab, cgroups.Limits(**step.args["limits"], descendants=GROUPS_MAX))
+                    if (cgroup := payload.open_fd()) >= 0:
+                        hold("cgroup", cgroup)
+                elif step.kind == "create_disk":
+                    disk = await asyncio.to_thread(self._disks.create, lab.id, step.args["size_bytes"])
+                    hold("disk", disk.mount_fd)
+                elif step.kind == "create_devices":
+                    hold("dev", _make_devices(step.args["nodes"], step.args["owner"]))
+                elif step.kind == "open_layers":
+                    for layer, path in enumerate(step.args["lower"]):
+                        hold(f"layer{layer}", mounts.copy(path))
+                lab.times.append((number, time.monotonic_ns() - begun))
+            learnt = self._machine.learnt(plan, payload)
+            info = {"kind": "lab", "lab": lab.id}
+            process = await self._machine.zygote.start(lab.id, plan, fds, info=info, arguments=learnt)
+            lab.times += [(number, took) for number, _, took in process.times]
+            return process
+
+    def _create_groups(self, lab: Lab, limits: cgroups.Limits) -> cgroups.Group:
+        """The lab's group with the limits; in it one for the engine's helpers and the learner's own, delegated."""
+        self._machine.groups.create(f"labs/{lab.id}", limits)
+        self._machine.groups.create(f"labs/{lab.id}/helpers")
+        payload = self._machine.groups.create(f"labs/{lab.id}/payload", cgroups.Limits(pids=self._settings.lab_pids))
+        payload.delegate(lab.first_id, lab.first_id)
+        return payload
+
+    def _watch(self, lab: Lab, process: Process) -> None:
+        """When its first process ends (a learner's `kill 1` switches a lab off), the lab ends."""
+
+        def ended(_: asyncio.Future[int]) -> None:
+            if lab.process is process and lab.state in ("ready", "paused"):
+                task = asyncio.create_task(self.remove(lab, "its first process ended"))
+                self._ending.add(task)
+                task.add_done_callback(self._ending.discard)
+
+        process.status.add_done_callback(ended)
+
+    async def terminal(
+        self, lab: Lab, name: str, rows: int, cols: int, args: tuple[str, ...] = ("/bin/bash",), cwd: str = "/root"
+    ) -> Terminal:
+        """The lab's terminal of this name, opened if there is none or its shell has ended.
+
+        Raises:
+            BadInput: a name that is none. Conflict: the lab is not ready. Exhausted: it has as many as it may.
+        """
+        if not _NAME.fullmatch(name):
+            raise BadInput(f"{name!r} is not a terminal's name.", "Use up to 32 letters, digits and -.")
+        async with lab.lock:
+            known = lab.terminals.get(name)
+            if known is not None and known.exited is None:
+                return known
+            if known is not None:
+                self.close_terminal(lab, known)
+            if len(lab.terminals) >= self._settings.terminals_per_lab:
+                raise Exhausted(f"This lab has {len(lab.terminals)} terminals already.", "Close one.")
+            lab.record.opened += 1
+            key = f"{lab.id}.{lab.record.opened}.{name}"
+            terminal = await lab_shell.open_terminal(self._machine, lab, key, name, (rows, cols), list(args), cwd)
+            lab.terminals[name] = terminal
+            lab_record.save(self._folder, lab.record)
+            return terminal
+
+    def close_terminal(self, lab: Lab, terminal: Terminal) -> None:
+        """Hang up: its shell is killed, and the kernel sends SIGHUP to its job when the master closes."""
+        if lab.terminals.get(terminal.name) is terminal:
+            del lab.terminals[terminal.name]
+        terminal.close()
+        self._machine.zygote.forget(terminal.process.key)
+
+    async def run(
+        self,
+        lab: Lab,
+        args: list[str],
+        *,
+        stdin: bytes = b"",
+        timeout_s: float = 30.0,
+        env: dict[str, str] | None = None,
+    ) -> Completed:
+        """Run a program in the lab and collect what it prints; what it leaves running goes on.
+
+        Raises:
+            Conflict: the lab is not ready. StepFailed: it could not be started.
+        """
+        key = f"{lab.id}.run.{secrets.token_hex(4)}"
+        return await lab_shell.run(self._machine, lab, key, args, stdin, timeout_s, env or {})
+
+    async def pause(self, lab: Lab) -> None:
+        """Stop every process of the learner's where it is.
+
+        Raises:
+            Conflict: it is not ready.
+        """
+        async with lab.lock:
+            if lab.state != "ready":
+                raise Conflict(f"The lab is {lab.state}, it cannot be paused.")
+            await asyncio.to_thread(lab.group(self._machine, "payload").freeze)
+            lab.state = "paused"
+
+    async def resume(self, lab: Lab) -> None:
+        """Let them go on.
+
+        Raises:
+            Conflict: it is not paused.
+        """
+        async with lab.lock:
+            if lab.state != "paused":
+                raise Conflict(f"The lab is {lab.state}, not paused.")
+            lab.group(self._machine, "payload").thaw()
+            lab.state = "ready"
+            self.touch(lab)
+
+    async def reset(self, lab: Lab) -> None:
+        """The same lab afresh: new disk, new processes, no terminals. Its times go on.
+
+        Raises:
+            Conflict: it has ended. StepFailed: it could not be made again, and has ended.
+        """
+        async with lab.lock:
+            if lab.state == "ended":
+                raise Conflict("The lab has ended.", "Start a new one.")
+            lab.state, lab.reason = "creating", "reset"
+            try:
+                await self._unmake(lab)
+                await self._make(lab)
+            except BaseException:
+                lab.state, lab.reason = "ended", "it could not be made again"
+                self._all.pop(lab.id, None)
+                raise
+
+    async def remove(self, lab: Lab, reason: str = "removed") -> None:
+        """End a lab and delete all of it; again is no error."""
+        async with lab.lock:
+            if lab.state == "ended":
+                return
+            lab.state, lab.reason = "ended", reason
+            self._all.pop(lab.id, None)
+            await self._unmake(lab)
+            log.info("lab_ended", lab=lab.id, reason=reason)
+
+    async def _unmake(self, lab: Lab) -> None:
+        """In the order of the module's docstring; what is not there is skipped, so it also clears up failures."""
+        group = lab.group(self._machine)
+        if group.exists():
+            await asyncio.to_thread(group.kill)
+        for terminal in list(lab.terminals.values()):
+            self.close_terminal(lab, terminal)
+        if lab.process is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(KILL_S):
+                    await asyncio.shield(lab.process.status)
+            self._machine.zygote.forget(lab.process.key)
+            lab.process = None
+        if lab.record.link:
+            self._machine.network.release(lab.record.link)
+            lab.record.link = ""
+        if group.exists():
+            await asyncio.to_thread(group.remove, KILL_S)
+        await asyncio.to_thread(self._disks.destroy, lab.id)
+        await asyncio.to_thread(self._blocks.release, lab.id)
+        lab_record.delete(self._folder, lab.id)
+
+    async def recover(self, found: list[Process]) -> None:
+        """Take over what an earlier daemon left; unmake what has no process any more."""
+        running = {each.key: each for each in found if each.running}
+        for written in lab_record.load_all(self._folder):
+            lab = Lab(written)
+            process = running.get(written.id)
+            if process is None:
+                await self._unmake(lab)
+                log.info("lab_ended", lab=lab.id, reason="its processes were gone when the engine started")
+                continue
+            lab.process = process
+            lab.first_id = (await asyncio.to_thread(self._blocks.allocate, lab.id)).host_id
+            lab.state = "paused" if lab.group(self._machine, "payload").frozen() else "ready"
+            self._all[lab.id] = lab
+            if written.link:
+                await self._machine.network.adopt_lab(lab.id, written.link, outbound=written.shape.outbound)
+            self.touch(lab)
+            self._watch(lab, process)
+        for process in found:
+            self._recover_program(process)
+        self._disks.sweep(list(self._all))
+
+    def _recover_program(self, process: Process) -> None:
+        """Take a terminal back with its ring; let go of what belongs to no lab any more."""
+        kind, lab = process.info.get("kind"), self._all.get(process.info.get("lab", ""))
+        if kind == "terminal" and lab is not None and process.running:
+            terminal = lab_shell.restore_terminal(lab, process)
+            lab.terminals[terminal.name] = terminal
+        elif kind in ("terminal", "run") or (kind == "lab" and lab is None):
+            self._machine.zygote.forget(process.key)
+
+    async def close(self) -> None:
+        """End every lab: the engine is being stopped for good, not restarted."""
+        for lab in list(self._all.values()):
+            try:
+                await self.remove(lab, "the engine was stopped")
+            except (EngineError, OSError) as error:
+                log.warning("lab_cleanup_failed", lab=lab.id, error=str(error))
+        while self._ending:
+            await asyncio.gather(*self._ending, return_exceptions=True)
+
+
+def _make_devices(nodes: list[tuple[str, int, int]], owner: int) -> int:
+    """A lab's /dev, made by the machine's root since its own may not make nodes: a detached tmpfs."""
+    try:
+        fd = mounts.new("tmpfs", ["nosuid", "noexec", "mode=755", "size=64k"])
+    except OSError as error:
+        raise Failed(f"A lab's /dev could not be made: {error}.", "See `hako doctor`.") from error
+    os.chown(".", owner, owner, dir_fd=fd)
+    rootfs.make_nodes(fd, nodes, owner)
+    return fd
