@@ -19,7 +19,7 @@ from typing import IO, Any, BinaryIO, cast
 from engine.errors import BadInput
 from engine.storage import digests
 from engine.storage.digests import CHUNK_BYTES, Digest
-from engine.storage.stream import READ_BYTES, Stream, decompress
+from engine.storage.stream import READ_BYTES, TAR_ERRORS, Stream, decompress
 
 ARCHIVE_BYTES = 32 * 1024**3
 DOCUMENT_BYTES = 4 * 1024 * 1024  # registries bound manifests to this
@@ -116,7 +116,7 @@ def opened(archive: BinaryIO, scratch: Path) -> Iterator[Members]:
             source = archive if plain is archive else cast("BinaryIO", spool)
             with tarfile.open(fileobj=cast("IO[bytes]", _Bounded(source)), mode="r:") as tar:
                 yield Members(tar)
-        except tarfile.TarError as error:
+        except TAR_ERRORS as error:
             raise BadInput(f"the file is no image archive: {error}", DAMAGED) from error
 
 

@@ -57,11 +57,12 @@ class Reference:
 
     @property
     def familiar_name(self) -> str:
-        """The name as people write it: `debian`."""
+        """The name as people write it: `debian`; in full where the short one would mean something else."""
         if self.domain != DEFAULT_DOMAIN:
             return self.name
         rest = self.path.removeprefix(_OFFICIAL)
-        return rest if "/" not in rest and rest != self.path else self.path
+        short = rest if "/" not in rest else self.path
+        return short if _split_domain(short) == (self.domain, self.path) else self.name
 
     def canonical(self) -> str:
         """The full reference: the store's key."""

@@ -10,12 +10,15 @@ from __future__ import annotations
 import gzip
 import hashlib
 import lzma
+import tarfile
 import zlib
 from typing import IO
 
 from engine.errors import BadInput, Unsupported
 from engine.storage.digests import CHUNK_BYTES, Digest
 
+# What `tarfile` raises for bytes that make no sense: its own errors, and those of int() and float() on header fields.
+TAR_ERRORS = (tarfile.TarError, ValueError, OverflowError, IndexError)
 READ_BYTES = 4 * 1024 * 1024  # the largest single read: a PAX header with all allowed xattrs is far smaller
 _GZIP, _XZ, _ZSTD = b"\x1f\x8b", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd"
 

@@ -16,6 +16,7 @@ See layer.md of the OCI image-spec for what a layer means; whiteouts.py for the 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import stat
@@ -29,7 +30,7 @@ from engine.linux import syscalls
 from engine.storage import whiteouts
 from engine.storage.digests import CHUNK_BYTES, Digest
 from engine.storage.pack import XATTR_HEADER, keeps_xattr
-from engine.storage.stream import Stream
+from engine.storage.stream import TAR_ERRORS, Stream
 
 _RESOLVE = syscalls.RESOLVE_IN_ROOT | syscalls.RESOLVE_NO_MAGICLINKS
 _HOSTILE = "The archive is damaged or made to do harm; nothing of it was kept."
@@ -77,7 +78,7 @@ def unpack(archive: IO[bytes], top: int, limits: Limits = LIMITS) -> Unpacked:
             while (info := tar.next()) is not None:
                 work.entry(info, tar)
                 tar.members.clear()  # type: ignore[attr-defined]  # tarfile remembers every header; a layer may have half a million
-    except tarfile.TarError as error:
+    except TAR_ERRORS as error:
         raise BadInput(f"not a layer: {error}", _HOSTILE) from error
     work.finish()
     stream.drain()
@@ -173,6 +174,8 @@ class _Unpacker:
         if info.isreg():
             self._file(dirfd, name, info, tar)
         elif info.issym():
+            if not info.linkname or "\0" in info.linkname or len(os.fsencode(info.linkname)) >= PATH_BYTES:
+                raise BadInput(f"{info.name!r} is a symbolic link to nothing that can be", _HOSTILE)
             os.symlink(info.linkname, name, dir_fd=dirfd)
             os.chown(name, _id(info.uid), _id(info.gid), dir_fd=dirfd, follow_symlinks=False)
             os.utime(name, (_mtime(info), _mtime(info)), dir_fd=dirfd, follow_symlinks=False)
@@ -258,8 +261,19 @@ def _apply(fd: int, info: tarfile.TarInfo) -> None:
     for header, value in info.pax_headers.items():
         name = header.removeprefix(XATTR_HEADER)
         if name != header and keeps_xattr(name):
-            os.setxattr(fd, name, value.encode("utf-8", "surrogateescape"))
+            _set_xattr(fd, name, value.encode("utf-8", "surrogateescape"))
     os.fchmod(fd, info.mode & 0o7777)
+
+
+def _set_xattr(fd: int, name: str, value: bytes) -> None:
+    try:
+        os.setxattr(fd, name, value)
+    except ValueError as error:  # a NUL in the name
+        raise BadInput(f"an xattr called {name!r}: {error}", _HOSTILE) from error
+    except OSError as error:
+        if error.errno in (errno.EINVAL, errno.E2BIG, errno.ERANGE, errno.ENAMETOOLONG):
+            raise BadInput(f"the xattr {name[:80]!r} is not valid: {error.strerror}", _HOSTILE) from error
+        raise
 
 
 def _mtime(info: tarfile.TarInfo) -> int:
