@@ -177,6 +177,9 @@ class Checks:
         try:
             if watch.page.gone or not watch.page.lab:
                 return
+            if not self._engine.connected:
+                again = True  # asking would keep a thread of the pool waiting for it
+                return
             lines = self.look(watch.page, watch.step, watch.seen)
             force, watch.force = watch.force, False
             shown = [line.as_json() for line in lines]

@@ -9,12 +9,15 @@ from typing import Any
 from engine.client import EngineClient
 from web.metrics import Metrics
 
+#: Handlers of pages may ask the engine on the thread that takes the page's pings: below the ping time-out, with room.
+TIMEOUT_S = 10.0
+
 
 class MeteredClient(EngineClient):
     """An EngineClient whose calls are timed by verb."""
 
     def __init__(self, path: Path, metrics: Metrics) -> None:
-        super().__init__(path)
+        super().__init__(path, timeout_s=TIMEOUT_S)
         self._metrics = metrics
 
     def call(

@@ -15,6 +15,7 @@ import structlog
 
 from engine.client import EngineClient, Lab
 from engine.errors import NotFound
+from web.i18n import Translations
 from web.lesson_model import Lesson
 from web.progress import Progress
 
@@ -31,19 +32,23 @@ class OwnLab:
     attempt: int
     lesson: str
 
-    def as_json(self) -> dict[str, Any]:
-        """For the page: what the engine tells, without the owner, and the attempt: a new one means a fresh lab."""
-        return lab_json(self.lab, self.attempt, self.lesson)
+    def as_json(self, words: Translations, lang: str) -> dict[str, Any]:
+        """For the page; see `lab_json`."""
+        return lab_json(words, lang, self.lab, self.attempt, self.lesson)
 
 
-def lab_json(lab: Lab, attempt: int | None, lesson: str) -> dict[str, Any]:
-    """How pages see a lab. Times are unix seconds."""
+def lab_json(words: Translations, lang: str, lab: Lab, attempt: int | None, lesson: str) -> dict[str, Any]:
+    """How pages see a lab: without its owner, the reason in words. A new attempt means a fresh lab. Times are unix
+    seconds.
+    """
+    key = f"lab.reason.{lab.reason}"
+    reason = words.t(lang, key if words.has(lang, key) else "lab.reason.other", reason=lab.reason) if lab.reason else ""
     return {
         "id": lab.id,
         "lesson": lesson,
         "attempt": attempt,
         "state": lab.state,
-        "reason": lab.reason,
+        "reason": reason,
         "created_at": lab.created_at,
         "idle_ends_at": lab.idle_ends_at,
         "ends_at": lab.ends_at,

@@ -20,6 +20,8 @@ from engine.errors import EngineError
 from web.sockets.connections import QUEUE_LONG, Page, Pages
 
 _log = structlog.get_logger(__name__)
+#: Places remembered: a few for each lab there can be; the oldest go first.
+PLACES_MAX = 4096
 
 
 @dataclass
@@ -47,6 +49,8 @@ class Rooms:
         self._rooms: dict[str, Room] = {}
         #: Pages that were too slow for a picture; they get the newest one later.
         self._behind: set[Page] = set()
+        #: The engine's id of a terminal -> where its foreground process was last.
+        self._places: dict[str, dict[str, Any]] = {}
 
     def join(self, page: Page, lab: str) -> None:
         """The page looks at this lab from now on."""
@@ -126,7 +130,16 @@ class Rooms:
             else:
                 self._show(page, room.observed)
 
+    def tell_where(self, page: Page, name: str) -> None:
+        """Tell a page that has just attached a terminal where its foreground process is, if that is known."""
+        where = self._places.get(page.terminals.get(name, ""))
+        if where is not None:
+            page.send("where", {"terminal": name, "where": where})
+
     def _where(self, terminal: str, where: dict[str, Any]) -> None:
+        while len(self._places) >= PLACES_MAX:
+            self._places.pop(next(iter(self._places)), None)
+        self._places[terminal] = where
         for page in self._pages.all():
             for name, engine_id in list(page.terminals.items()):
                 if engine_id == terminal:

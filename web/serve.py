@@ -105,7 +105,7 @@ def _bracketed(host: str) -> str:
 
 def _quiet() -> dict[str, Any]:
     """gunicorn logs through our handlers, without its own format."""
-    # Given a logconfig, gunicorn writes an access log whether it was asked to or not; a line for every picture is noise.
+    # Given a logconfig, gunicorn writes an access log whether asked to or not; a line for every file is noise.
     loggers = {
         "gunicorn.error": {"propagate": True, "handlers": []},
         "gunicorn.access": {"propagate": True, "handlers": [], "level": "WARNING"},

@@ -96,6 +96,7 @@ class Services:
             actions=self.actions,
             pool=self.pool,
             trouble=self.trouble,
+            words=self.words,
             input_bytes=self.settings.input_bytes,
         )
         server.on("connect", self.door.connect, namespace=NAMESPACE)
@@ -136,6 +137,8 @@ class Services:
                 tell(self.pages.all(), "engine", {"up": False})
             case "lab.state":
                 self._lab_state(Lab.from_wire(event["lab"]))
+            case "error":
+                _log.error("engine_did_not_understand", error=event["error"])
 
     def _engine_back(self) -> None:
         _log.info("engine_connected")
@@ -153,9 +156,12 @@ class Services:
 
     def _lab_state(self, lab: Lab) -> None:
         for page in self.pages.of_lab(lab.id):
-            page.send("lab", lab_json(lab, page.attempt, page.lesson.id if page.lesson else ""))
+            self._tell_lab(page, lab)
         if lab.state == "ready":
             self.pool.submit(self.rooms.watch_again)
+
+    def _tell_lab(self, page: Page, lab: Lab) -> None:
+        page.send("lab", lab_json(self.words, page.lang, lab, page.attempt, page.lesson.id if page.lesson else ""))
 
     # -- pages --------------------------------------------------------------------------------------------------------
 
@@ -173,7 +179,7 @@ class Services:
             page.attempt = attempt
             page.terminals.clear()
             self.relay.drop(page)
-            page.send("lab", lab_json(lab, attempt, page.lesson.id if page.lesson else ""))
+            self._tell_lab(page, lab)
             page.send("terminals", {"terminals": []})
             if page.lesson is not None and page.step:
                 self.pool.submit(self.actions.open_step, page, page.lesson.step(page.step))

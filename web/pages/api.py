@@ -60,14 +60,13 @@ def step_of(lesson: Lesson, sent: Mapping[str, Any]) -> Step:
 @api.get("/labs")
 def labs() -> Json:
     """The learner's labs."""
-    return {"labs": [own.as_json() for own in services().labs.all(visitor().who.learner)]}
+    return {"labs": [shown(own) for own in services().labs.all(visitor().who.learner)]}
 
 
 @api.post("/labs")
 def begin_lab() -> Json:
     """The lab for a lesson, made if there is none."""
-    own = services().labs.begin(visitor().who.learner, lesson_of(body()))
-    return own.as_json()
+    return shown(services().labs.begin(visitor().who.learner, lesson_of(body())))
 
 
 @api.post("/labs/<lab>/reset")
@@ -75,7 +74,7 @@ def reset_lab(lab: str) -> Json:
     """Begin afresh in it."""
     own = services().labs.reset(visitor().who.learner, lab)
     services().lab_began_afresh(own.lab, own.attempt)
-    return own.as_json()
+    return shown(own)
 
 
 @api.post("/labs/<lab>/<any(pause, resume, extend, remove):verb>")
@@ -90,8 +89,13 @@ def change_lab(lab: str, verb: str) -> Json:
     }
     own: OwnLab = verbs[verb](visitor().who.learner, lab)
     for page in here.pages.of_lab(lab):
-        page.send("lab", own.as_json())
-    return own.as_json()
+        page.send("lab", own.as_json(here.words, page.lang))
+    return shown(own)
+
+
+def shown(own: OwnLab) -> Json:
+    """A lab in the visitor's language."""
+    return own.as_json(services().words, visitor().lang)
 
 
 # -- progress --------------------------------------------------------------------------------------------------------

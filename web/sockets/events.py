@@ -20,6 +20,7 @@ from engine.errors import EngineError
 from web.actions import Actions
 from web.background import Background
 from web.checks import Checks
+from web.i18n import Translations
 from web.labs import LearnerLabs
 from web.lesson_model import Catalogue, Lesson, Step
 from web.progress import Progress
@@ -51,6 +52,7 @@ class Events:
         actions: Actions,
         pool: Background,
         trouble: Trouble,
+        words: Translations,
         input_bytes: int,
     ) -> None:
         self._engine = engine
@@ -64,6 +66,7 @@ class Events:
         self._actions = actions
         self._pool = pool
         self._trouble = trouble
+        self._words = words
         self._input_bytes = input_bytes
 
     def handlers(self) -> dict[str, Handler]:
@@ -154,7 +157,7 @@ class Events:
             terminals = [terminal_json(each) for each in self._engine.terminal_list(own.lab.id)]
         if asked.get("step"):
             self._open_step(page, self._step(page, asked))
-        return {"lab": own.as_json() if own else None, "terminals": terminals, "up": up}
+        return {"lab": own.as_json(self._words, page.lang) if own else None, "terminals": terminals, "up": up}
 
     def _enter(self, page: Page, lesson: Lesson, lab: str, attempt: int | None) -> None:
         with page.lock:
@@ -174,7 +177,13 @@ class Events:
         rows, cols = messages.size(asked)
         if not page.lab:
             raise BadMessage("no_lab")
-        return self._relay.attach(page, name, number, None if start is None else messages.offset(start), rows, cols)
+        if not self._engine.connected:
+            # Asking would wait for the engine on the thread that also takes this page's pings.
+            raise Disconnected("The engine is away.", "The page attaches again when it is back.")
+        first = None if start is None else messages.offset(start)
+        answer = self._relay.attach(page, name, number, first, rows, cols)
+        self._rooms.tell_where(page, name)
+        return answer
 
     def detach(self, page: Page, message: object) -> dict[str, Any]:
         """Show it no longer."""

@@ -101,10 +101,13 @@ class Relay:
             self._reset(stream, attached.offset)
 
     def detach(self, page: Page, number: int) -> None:
-        """Show it no longer. The terminal goes on."""
+        """Show it no longer. The terminal goes on; a stream that ended with its terminal is no error."""
         stream = self._forget(page.sid, number)
         if stream is not None and stream.engine_stream >= 0:
-            self._engine.terminal_detach(stream.engine_stream)
+            try:
+                self._engine.terminal_detach(stream.engine_stream)
+            except NotFound:
+                pass
 
     def drop(self, page: Page) -> None:
         """The page is gone, or its lab began afresh: end all its streams."""
