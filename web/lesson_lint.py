@@ -51,14 +51,14 @@ class _Found:
     line: int
 
 
-def lint(folder: Path, source: Path, codes: Iterable[str]) -> list[LessonError]:
+def lint(folder: Path, source: Path, codes: Iterable[str], predicates: Iterable[str]) -> list[LessonError]:
     """All mistakes of one lesson.
 
     Args:
         folder: `lessons/NN-slug`.
         source: the folder in which `engine/` and `web/` lie, for links into the code.
-        codes: the result codes that have a sentence of ours, as `process_in_ns.none`; their first words are the
-            predicates' names.
+        codes: the result codes that have a sentence of ours, as `no_own_ns`.
+        predicates: the names of the engine's predicates; none given: not checked.
     """
     try:
         lesson = lessons.lesson(folder)
@@ -73,7 +73,7 @@ def lint(folder: Path, source: Path, codes: Iterable[str]) -> list[LessonError]:
         found += _places(name, text)
     found += _figures(folder, texts)
     for step in lesson.steps:
-        found += _step(lesson, step, set(codes))
+        found += _step(lesson, step, set(codes), sorted(predicates))
     return found
 
 
@@ -154,13 +154,12 @@ def _figures(folder: Path, texts: Mapping[str, str]) -> Iterator[LessonError]:
             )
 
 
-def _step(lesson: Lesson, step: Step, codes: set[str]) -> Iterator[LessonError]:
-    predicates = sorted({code.split(".")[0] for code in codes})
+def _step(lesson: Lesson, step: Step, codes: set[str], predicates: list[str]) -> Iterator[LessonError]:
     yaml = f"{lesson.slug}/lesson.yaml"
     for check in step.checks:
         for predicate in check.predicates:
             name = next(iter(predicate))
-            if name not in predicates:
+            if predicates and name not in predicates:
                 hint = bounded.nearest(name, predicates)
                 yield LessonError(
                     yaml, 0, f'step "{step.id}": no predicate "{name}"; expected one of {", ".join(predicates)}{hint}'

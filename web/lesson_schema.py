@@ -36,7 +36,7 @@ SHOW = "show"
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", max_length=40)]
 Terminal = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,15}$")]
 Script = Annotated[str, StringConstraints(min_length=1, max_length=4000)]
-Code = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*(\.[a-z0-9_]+)+$")]
+Code = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*(\.[a-z0-9_]+)*$")]
 
 
 class _Strict(BaseModel):
@@ -136,7 +136,8 @@ def read(path: Path, name: str) -> tuple[LessonModel, Lines]:
     try:
         model = LessonModel.model_validate(data)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
+        # A misspelt key is two errors, one missing and one unknown; the unknown one names the line to change.
+        first = min(error.errors(include_url=False), key=lambda each: each["type"] != "extra_forbidden")
         raise LessonError(name, lines.at(*first["loc"]), _sentence(first)) from None
     _unique(lines, ("steps",), [step.id for step in model.steps])
     for index, step in enumerate(model.steps):

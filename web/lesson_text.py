@@ -194,6 +194,8 @@ def _directive(lines: list[str], start: int, name: str) -> tuple[Chunk, int]:
         fence = _fence_after(lines[number], fence)
         if not fence and lines[number].rstrip() == ":::":
             return Chunk(kind, arg, "\n".join(lines[start + 1 : number]), start + 2), number + 1
+        if not fence and lines[number].startswith((":::", "# ", "## ")):
+            break
     raise LessonError(name, start + 1, f":::{kind} is not closed; expected a line :::")
 
 
