@@ -1,0 +1,53 @@
+"""The doctor looks at this machine and leaves it as it was."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from engine.doctor import judge
+from engine.doctor.facts import gather
+from engine.linux import netns
+from engine.linux.rtnetlink import Route
+from engine.settings import Settings
+from tests.engine.wires import namespace, run
+
+pytestmark = pytest.mark.root
+
+
+def test_this_machine_is_well_enough(tmp_path: Path, instance: str) -> None:
+    """The tests run here, so nothing may be bad; and what was tried was really tried."""
+    facts = gather(Settings(instance=instance, data=tmp_path / "not" / "there", run=tmp_path))
+    assert [verdict for verdict in judge(facts) if verdict.level == "bad"] == []
+    assert (facts.wires, facts.rules, facts.union) == ("", "", "")
+
+
+def test_looking_leaves_nothing(tmp_path: Path, instance: str) -> None:
+    """No fd, no link, no file, no table."""
+
+    def state() -> object:
+        with Route() as route:
+            links = [link.name for link in route.links()]
+        return links, len(os.listdir("/proc/self/fd")), os.listdir(tmp_path), os.readlink("/proc/self/ns/net")
+
+    settings = Settings(instance=instance, data=tmp_path, run=tmp_path)
+    gather(settings)  # the first time opens libraries and the like
+    before = state()
+    gather(settings)
+    assert state() == before
+
+
+def test_a_host_whose_firewall_does_not_forward_is_recognised(tmp_path: Path, instance: str) -> None:
+    """A chain as Docker makes it, in a network namespace that plays the host."""
+    settings = Settings(instance=instance, data=tmp_path, run=tmp_path)
+    with namespace() as host:
+        run(
+            host,
+            "nft",
+            "add table ip filter; add chain ip filter FORWARD { type filter hook forward priority 0; policy drop; }",
+        )
+        facts = netns.run_inside(host, lambda: gather(settings))
+    assert facts.forward_drops == ("ip filter FORWARD",)
+    assert facts.uplinks == ()
