@@ -88,24 +88,30 @@ class Mount:
 
 def parse_status(text: bytes) -> Status:
     """The fields of /proc/PID/status; a field the kernel was built without is 0 or empty."""
-    fields: dict[bytes, bytes] = {}
-    for line in text.split(b"\n"):
-        key, _, value = line.partition(b":\t")
-        fields[key] = value
-    uids, gids = (tuple(map(int, fields.get(key, b"0 0 0 0").split())) for key in (b"Uid", b"Gid"))
+    # Looked up one by one: taking all sixty lines apart costs twice as much, fifty times a second for each lab.
+    uids, gids = (tuple(map(int, (_field(text, key) or b"0 0 0 0").split())) for key in (b"Uid", b"Gid"))
     return Status(
-        name=os.fsdecode(fields.get(b"Name", b"")),
-        state=chr(fields.get(b"State", b"?")[0]),
-        ppid=int(fields.get(b"PPid", b"0")),
+        name=os.fsdecode(_field(text, b"Name")),
+        state=chr((_field(text, b"State") or b"?")[0]),
+        ppid=int(_field(text, b"PPid") or 0),
         uids=uids,  # type: ignore[arg-type]
         gids=gids,  # type: ignore[arg-type]
-        nspid=tuple(map(int, fields.get(b"NSpid", b"").split())),
-        cap_permitted=int(fields.get(b"CapPrm", b"0"), 16),
-        cap_effective=int(fields.get(b"CapEff", b"0"), 16),
-        cap_bounding=int(fields.get(b"CapBnd", b"0"), 16),
-        no_new_privs=fields.get(b"NoNewPrivs") == b"1",
-        seccomp=int(fields.get(b"Seccomp", b"0")),
+        nspid=tuple(map(int, _field(text, b"NSpid").split())),
+        cap_permitted=int(_field(text, b"CapPrm") or b"0", 16),
+        cap_effective=int(_field(text, b"CapEff") or b"0", 16),
+        cap_bounding=int(_field(text, b"CapBnd") or b"0", 16),
+        no_new_privs=_field(text, b"NoNewPrivs") == b"1",
+        seccomp=int(_field(text, b"Seccomp") or 0),
     )
+
+
+def _field(text: bytes, key: bytes) -> bytes:
+    """The value of `key` in lines of "key:\\tvalue"; the kernel escapes a newline in a name, so none can be forged."""
+    start = 0 if text.startswith(key + b":\t") else text.find(b"\n" + key + b":\t") + 1
+    if start == 0 and not text.startswith(key + b":\t"):
+        return b""
+    end = text.find(b"\n", start)
+    return text[start + len(key) + 2 : end if end >= 0 else None]
 
 
 def parse_stat(text: bytes) -> Stat:
