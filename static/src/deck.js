@@ -147,15 +147,14 @@ export class Deck extends EventTarget {
     this.tools.replaceChildren(
       iconButton("plus", t("terminal.new"), () => void this.add(), { disabled: this.frames.size >= MOST }),
       iconButton("columns", this.beside ? t("terminal.one") : t("terminal.two"), () => void this.toggleTwo(), {
+        "data-wide": true,
         "aria-pressed": String(Boolean(this.beside)),
       }),
       h("span", { class: "gap" }),
       iconButton("search", t("terminal.find"), () => this.current()?.find()),
       iconButton("copy", t("terminal.copy"), () => void this.copy()),
-      iconButton("minus", t("terminal.smaller"), () => setPrefs({ terminal: Math.max(10, prefs.terminal - 1) })),
-      iconButton("plus", t("terminal.larger"), () => setPrefs({ terminal: Math.min(36, prefs.terminal + 1) }), {
-        class: "letter",
-      }),
+      iconButton("smaller", t("terminal.smaller"), () => setPrefs({ terminal: Math.max(10, prefs.terminal - 1) })),
+      iconButton("larger", t("terminal.larger"), () => setPrefs({ terminal: Math.min(36, prefs.terminal + 1) })),
       iconButton("maximize", t("terminal.maximize"), () => this.page.maximize()),
     );
     if (held?.startsWith("tab-")) document.getElementById(`tab-${this.active}`)?.focus();

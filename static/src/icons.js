@@ -1,4 +1,7 @@
 /** The Lucide icons the page uses, as SVG text put into the bundle by esbuild. */
+
+import smaller from "lucide-static/icons/a-arrow-down.svg";
+import larger from "lucide-static/icons/a-arrow-up.svg";
 import arrowLeft from "lucide-static/icons/arrow-left.svg";
 import arrowRight from "lucide-static/icons/arrow-right.svg";
 import text from "lucide-static/icons/book-open.svg";
@@ -23,7 +26,6 @@ import keyboard from "lucide-static/icons/keyboard.svg";
 import lightbulb from "lucide-static/icons/lightbulb.svg";
 import maximize from "lucide-static/icons/maximize-2.svg";
 import minimize from "lucide-static/icons/minimize-2.svg";
-import minus from "lucide-static/icons/minus.svg";
 import pencil from "lucide-static/icons/pencil.svg";
 import play from "lucide-static/icons/play.svg";
 import plus from "lucide-static/icons/plus.svg";
@@ -58,16 +60,17 @@ export const icons = {
   hourglass,
   info,
   keyboard,
+  larger,
   lightbulb,
   maximize,
   minimize,
-  minus,
   pencil,
   play,
   plus,
   reset,
   search,
   shapes,
+  smaller,
   table,
   terminal,
   text,

@@ -41,20 +41,33 @@ function mountOne(form, step, course) {
 function reveal(form, chosen, said, commit) {
   const whys = [.../** @type {NodeListOf<HTMLElement>} */ (form.querySelectorAll(".why"))];
   const right = whys.find((why) => why.dataset.right === "true")?.dataset.option ?? "";
-  const hit = chosen === right;
   for (const why of whys) {
-    why.hidden = why.dataset.option !== chosen && why.dataset.option !== right;
-    why.classList.toggle("right", why.dataset.option === right);
+    const option = why.dataset.option ?? "";
+    why.hidden = option !== chosen && option !== right;
+    why.classList.add(option === right ? "right" : "chosen");
+    if (!why.hidden) why.prepend(reasonHead(form, option, option === right));
   }
   for (const input of /** @type {NodeListOf<HTMLInputElement>} */ (form.querySelectorAll("input"))) {
     input.disabled = true;
-    const label = input.closest("label");
-    const state = input.value === right ? "right" : input.value === chosen ? "chosen" : "";
-    label?.classList.add(...(state ? [state] : []));
-    if (!state || label?.querySelector(".icon")) continue;
-    label?.append(icon(state === "right" ? "check" : "x"), h("span", { class: "unseen" }, t(`predict.${state}`)));
+    if (input.value === right) mark(input, "right");
+    else if (input.value === chosen) mark(input, "chosen");
   }
+  const hit = chosen === right;
   form.classList.add("answered");
   commit.hidden = true;
   said.replaceChildren(icon(hit ? "circleCheck" : "circleDot"), t(hit ? "predict.hit" : "predict.miss"));
+}
+
+/** @param {HTMLInputElement} input @param {"right" | "chosen"} state */
+function mark(input, state) {
+  const label = input.closest("label");
+  label?.classList.add(state);
+  label?.append(icon(state === "right" ? "check" : "x"), h("span", { class: "unseen" }, t(`predict.${state}`)));
+}
+
+/** Which option a reason belongs to. @param {HTMLFormElement} form @param {string} option @param {boolean} right */
+function reasonHead(form, option, right) {
+  const label = form.querySelector(`input[value="${CSS.escape(option)}"] + span`);
+  const words = label ? [...label.childNodes].map((node) => node.cloneNode(true)) : [];
+  return h("p", { class: "why-head" }, icon(right ? "check" : "x"), h("span", {}, ...words));
 }

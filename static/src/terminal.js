@@ -16,8 +16,8 @@ import { Stream } from "./stream.js";
 import { t } from "./strings.js";
 import { stillness, terminalSize } from "./theme.js";
 
-export const FONT =
-  '"JetBrains Mono", "Hako CJK", "DejaVu Sans Mono", "Noto Sans Mono CJK JP", "BIZ UDGothic", monospace';
+/** As --grid in tokens.css, and the plain faces behind it. */
+const FONT = '"JetBrains Mono", "Hako CJK", "DejaVu Sans Mono", "Hako Narrow", "Noto Sans Mono CJK JP", monospace';
 const SIZE_MS = 100;
 let streams = 0;
 

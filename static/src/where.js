@@ -15,7 +15,7 @@ export class WhereLine {
     this.element = h("div", { class: "where" }, this.path, this.process, this.said, this.tools);
     this.rect = svg("rect", { class: "outline-rect" });
     this.inner = svg("rect", { class: "outline-rect inner" });
-    this.outline = svg("svg", { class: "outline", "aria-hidden": "true" }, this.rect, this.inner);
+    this.outline = svg("svg", { class: "frame-outline", "aria-hidden": "true" }, this.rect, this.inner);
     /** @type {import("./types.js").Where | null} */
     this.where = null;
     this.show(null);
@@ -55,7 +55,7 @@ export class WhereLine {
   /** @param {string} kind "" = in the lab's own namespaces */
   mark(kind) {
     const mark = KINDS[kind];
-    this.outline.setAttribute("class", `outline${mark ? ` ns-line ns-${kind}` : ""}`);
+    this.outline.setAttribute("class", `frame-outline${mark ? ` ns-line ns-${kind}` : ""}`);
     for (const rect of [this.rect, this.inner]) {
       rect.setAttribute("stroke-dasharray", mark?.dash || "none");
       rect.setAttribute("stroke-width", String(mark ? mark.width + 0.5 : 1));

@@ -5,7 +5,7 @@
 import { h, plain, svg } from "../dom.js";
 import { KINDS } from "../kinds.js";
 import { t } from "../strings.js";
-import { LINE, RING } from "./layout.js";
+import { cells, LINE, RING } from "./layout.js";
 import { namespaceKey, processKey } from "./model.js";
 
 const RADIUS = 3;
@@ -32,7 +32,7 @@ export function drawGroup(box, level, fresh) {
   });
   item.append(...outlines(box), ...header(box, news));
   const inside = svg("g", { role: "group" });
-  for (const line of box.lines) inside.append(processLine(line, box, level + 1, fresh));
+  for (const spot of box.spots) inside.append(processSpot(spot, level + 1, fresh));
   for (const child of box.children) inside.append(drawGroup(child, level + 1, fresh));
   if (inside.childNodes.length) item.append(inside);
   return item;
@@ -103,31 +103,37 @@ function header(box, news) {
       ),
     );
   }
-  const last = box.chips.at(-1);
-  if (news && last)
-    parts.push(svg("text", { class: "news", x: box.width - box.inset, y: -5, "text-anchor": "end" }, news));
+  if (news) parts.push(...newsTag(box, news));
   return parts;
 }
 
-/** @param {import("./layout.js").ProcessLine} line @param {Box} box @param {number} level @param {(key: string) => string} fresh */
-function processLine(line, box, level, fresh) {
-  const key = processKey(line.process);
+/** Sits on the outline as a legend does. @param {Box} box @param {string} news */
+function newsTag(box, news) {
+  const width = cells(news) * 6.9 + 10;
+  const x = box.width - 14;
+  return [
+    svg("rect", { class: "news-ground", x: x - width, y: -8, width, height: 18 }),
+    svg("text", { class: "news", x: x - 5, y: 5, "text-anchor": "end" }, news),
+  ];
+}
+
+/** @param {import("./layout.js").ProcessSpot} spot @param {number} level @param {(key: string) => string} fresh */
+function processSpot(spot, level, fresh) {
+  const key = processKey(spot.process);
   const news = fresh(key);
-  const name = `${line.name}, ${line.numbers}${news ? `, ${news}` : ""}`;
   const item = svg("g", {
     class: `process${news ? " fresh" : ""}`,
     role: "treeitem",
     tabindex: -1,
     "aria-level": level,
-    "aria-label": name,
+    "aria-label": [spot.name, spot.numbers, news].filter(Boolean).join(", "),
     "data-key": key,
-    transform: `translate(${line.x} ${line.y})`,
+    transform: `translate(${spot.x} ${spot.y})`,
   });
-  const width = Math.max(40, box.width - 2 * box.inset + 8);
   item.append(
-    svg("rect", { class: "focus", x: -4, y: 1, width, height: LINE - 2, rx: 2 }),
+    svg("rect", { class: "focus", x: -4, y: 1, width: spot.width + 8, height: LINE - 2, rx: 2 }),
     svg("circle", { class: "dot", cx: 4, cy: 11, r: 3 }),
-    svg("text", { class: "name", x: 14, y: 15 }, line.name, svg("tspan", { class: "numbers", dx: 10 }, line.numbers)),
+    svg("text", { class: "name", x: 14, y: 15 }, spot.name, svg("tspan", { class: "numbers", dx: 8 }, spot.numbers)),
   );
   return item;
 }

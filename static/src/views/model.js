@@ -15,6 +15,7 @@ import { ORDER } from "../kinds.js";
  * @property {string} key               the differences, as text: stable as long as the group is
  * @property {Namespace[]} own          all namespaces that are not the lab's
  * @property {Namespace[]} added        those that are not the parent's either: this group's outline
+ * @property {Namespace[]} named        those whose numbers stand in its head: the added ones; for the lab its own eight
  * @property {Process[]} processes
  * @property {Group[]} children
  * @property {string | null} keptBy     nobody is in it: what keeps it
@@ -52,12 +53,14 @@ export function groups(seen) {
     if (!found.has(group.key)) found.set(group.key, group);
   }
   nest([...found.values()]);
-  return /** @type {Group} */ (found.get(""));
+  const root = /** @type {Group} */ (found.get(""));
+  root.named = ORDER.filter((kind) => lab[kind]).map((kind) => namespace(known, kind, lab[kind]));
+  return root;
 }
 
 /** @param {string} key @param {Namespace[]} own @returns {Group} */
 function empty(key, own) {
-  return { key, own, added: own, processes: [], children: [], keptBy: null };
+  return { key, own, added: own, named: own, processes: [], children: [], keptBy: null };
 }
 
 /** @param {Map<string, Namespace>} known @param {string} kind @param {number} inode @returns {Namespace} */
@@ -75,7 +78,7 @@ function nest(all) {
     );
     const parent = parents.reduce((best, other) => (other.own.length > best.own.length ? other : best));
     const has = new Set(parent.own.map((one) => one.inode));
-    group.added = group.own.filter((one) => !has.has(one.inode));
+    group.added = group.named = group.own.filter((one) => !has.has(one.inode));
     parent.children.push(group);
   }
   for (const group of all) {

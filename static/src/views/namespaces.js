@@ -47,6 +47,7 @@ export class NamespacesView {
     this.seen = observation;
     if (!first) this.announce(came, went);
     this.draw();
+    if (!first && came.length) this.reveal();
   }
 
   /** @param {string[]} came @param {string[]} went */
@@ -58,6 +59,17 @@ export class NamespacesView {
       names(went).length ? t("views.went", { names: names(went).join(", ") }) : "",
     ].filter(Boolean);
     if (sentences.length) this.said.textContent = sentences.join(" ");
+  }
+
+  /** What is new is of no use below the edge; but never move what a person is walking in. */
+  reveal() {
+    const fresh = this.canvas.querySelector(".group.fresh");
+    if (!fresh || this.canvas.contains(document.activeElement)) return;
+    const box = fresh.getBoundingClientRect();
+    const view = this.canvas.getBoundingClientRect();
+    if (box.bottom > view.bottom)
+      this.canvas.scrollTop += Math.min(box.bottom - view.bottom + 4, box.top - view.top - 24);
+    else if (box.top < view.top) this.canvas.scrollTop -= view.top - box.top + 24;
   }
 
   hasFresh() {
@@ -99,7 +111,8 @@ export class NamespacesView {
   /** @param {(key: string) => string} fresh */
   drawing(fresh) {
     const seen = /** @type {import("../types.js").Observation} */ (this.seen);
-    const room = Math.max(300, this.canvas.clientWidth - 18);
+    const scale = mapScale();
+    const room = Math.max(300, Math.floor((this.canvas.clientWidth - 2) / scale));
     const words = {
       em: 7.83, // JetBrains Mono at 13 px is 0.6 em: 7.8, and a hair so that rounding never clips
       title: (/** @type {import("./model.js").Group} */ group) => (group.key ? "" : t("views.lab")),
@@ -120,13 +133,18 @@ export class NamespacesView {
       class: "map",
       role: "tree",
       "aria-label": t("views.namespaces"),
-      width: room,
-      height,
+      width: Math.floor(room * scale),
+      height: Math.ceil(height * scale),
       viewBox: `0 0 ${room} ${height}`,
     });
     tree.append(svg("g", { role: "none" }, ...machine, drawGroup(lab, 1, fresh)));
     return tree;
   }
+}
+
+/** The drawing grows with the text, and on a projector. @returns {number} */
+function mapScale() {
+  return prefs.theme === "projector" ? 1.6 : Math.min(1.6, Math.max(0.85, prefs.text / 17));
 }
 
 /** From the inside out: its pid in its own namespace, in the lab's, on the machine. @param {import("../types.js").Process} process */
