@@ -26,8 +26,9 @@ cd /
 # Where a network of its own was made, only this brings up its loopback link; without iproute2 there is no such boot.
 if [ ! -e /sys/class/net/eth0 ] && command -v ip >/dev/null; then ip link set lo up; fi
 
-# This shell stays as the first process: it reaps what its command leaves behind, and passes the signal to end on.
-"$@" &
+# This shell stays as the first process: it reaps what its command leaves behind, and passes the signal to end on. A
+# shell's background command would ignore that signal (POSIX 2.11), a command in a terminal does not: hence env(1).
+env --default-signal=INT,QUIT "$@" &
 child=$!
 trap 'kill -INT $child 2>/dev/null' INT TERM
 status=0
