@@ -74,6 +74,7 @@ async def run(
     with stdio.prepare(tty=False, interactive=True) as prepared:
         process = await _enter(machine, lab, key, program, prepared, {"kind": "run", "lab": lab.id})
         streams = prepared.finish(process.fds)
+    streams.on_stdin_closed = lambda: machine.zygote.let_go(key, stdio.STDIN)
     try:
         streams.write(stdin)
         streams.close_stdin()

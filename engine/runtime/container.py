@@ -166,8 +166,12 @@ class Containers:
                     arguments=self._machine.learnt(plan, self._group(container)),
                 )
                 container.process = started
-                container.stdio = prepared.finish(started.fds)
+                container.stdio = self._finish_stdio(prepared.finish(started.fds), container.id)
             container.times = times + [(number, took) for number, _, took in started.times]
+
+    def _finish_stdio(self, streams: stdio.Stdio, key: str) -> stdio.Stdio:
+        streams.on_stdin_closed = lambda: self._machine.zygote.let_go(key, stdio.STDIN)
+        return streams
 
     async def _engine_step(
         self, container: Container, step: plans.Step, fds: dict[str, int], opened: contextlib.ExitStack
@@ -271,7 +275,7 @@ class Containers:
             started = await self._machine.zygote.start(
                 key, plan, fds, keep=tuple(prepared.kept), info=info, arguments=self._machine.learnt(plan, group)
             )
-            made = Exec(key, started, prepared.finish(started.fds))
+            made = Exec(key, started, self._finish_stdio(prepared.finish(started.fds), key))
         container.execs[key] = made
         return made
 
@@ -341,7 +345,7 @@ class Containers:
             process = mine.get(written.id)
             if process is not None:
                 container.process = process
-                container.stdio = stdio.restore(process.fds)
+                container.stdio = self._finish_stdio(stdio.restore(process.fds), container.id)
                 if written.link:
                     self._machine.network.adopt_container(written.link)
                 container.record = replace(written, state="running")

@@ -6,6 +6,7 @@ the files of the cgroup, the compiled filter, how this machine mounts its cgroup
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,8 @@ class Machine:
         for number, step in plan.numbered("child"):
             if step.kind == "join_cgroup":
                 found[number] = {"tasks": [str(path) for path in group.tasks_paths()]}
+            elif step.kind == "mount" and "source" in step.args:
+                found[number] = {"directory": os.path.isdir(step.args["source"])}
             elif step.kind == "cgroups":
                 found[number] = cgroup_mounts(group.hierarchy)
             elif step.kind == "seccomp":

@@ -176,6 +176,12 @@ class Zygote:
             with contextlib.suppress(OSError):
                 channel.send(self._socket, {"op": "forget", "key": key})
 
+    def let_go(self, key: str, name: str) -> None:
+        """Have the zygote close one descriptor it keeps for a process."""
+        if self._socket is not None:
+            with contextlib.suppress(OSError):
+                channel.send(self._socket, {"op": "let_go", "key": key, "name": name})
+
     async def _send(self, message: channel.Message, fds: dict[str, int]) -> None:
         """Send; waits a little for a zygote whose socket is full, which is a sign of a burst, not of its end."""
         for _ in range(200):

@@ -8,11 +8,13 @@ pty(7).
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from engine.runtime.console import Console, Ring
 
+#: The name under which the zygote keeps the write end of a program's stdin.
+STDIN = "stdin.w"
 #: Two names for the outputs: a terminal has one, a program without one has two.
 TTY, OUTPUTS = "tty", ("stdout", "stderr")
 
@@ -23,10 +25,12 @@ class Stdio:
     Attributes:
         consoles: by name: {"tty": …} or {"stdout": …, "stderr": …}.
         stdin: the write end of the program's stdin, where it has one and no terminal; -1 once closed.
+        on_stdin_closed: called when `stdin` is closed, so that the zygote's copy can be closed as well.
     """
 
     def __init__(self, consoles: dict[str, Console], stdin: int = -1) -> None:
         self.consoles, self.stdin = consoles, stdin
+        self.on_stdin_closed: Callable[[], None] = lambda: None
 
     def write(self, data: bytes) -> bool:
         """Type into the terminal, or write to stdin; whether all was taken (see Console.write)."""
@@ -47,6 +51,7 @@ class Stdio:
         if self.stdin >= 0:
             os.close(self.stdin)
             self.stdin = -1
+            self.on_stdin_closed()
 
     def close(self) -> None:
         """Close the daemon's copies."""
@@ -69,8 +74,8 @@ class Prepared:
             if not tty:
                 self.kept[f"{name}.source"], self.child[name] = os.pipe2(os.O_CLOEXEC)
         if interactive and not tty:
-            self.child["stdin"], self.kept["stdin.w"] = os.pipe2(os.O_CLOEXEC)
-            os.set_blocking(self.kept["stdin.w"], False)
+            self.child["stdin"], self.kept[STDIN] = os.pipe2(os.O_CLOEXEC)
+            os.set_blocking(self.kept[STDIN], False)
 
     @property
     def fds(self) -> dict[str, int]:
@@ -120,4 +125,4 @@ def _assemble(fds: dict[str, int]) -> Stdio:
         for name in (TTY, *OUTPUTS)
         if f"{name}.source" in fds
     }
-    return Stdio(consoles, fds.get("stdin.w", -1))
+    return Stdio(consoles, fds.get(STDIN, -1))

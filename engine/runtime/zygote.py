@@ -135,6 +135,8 @@ class Zygote:
             self._start(message, fds)
         elif message["op"] == "forget":
             self._forget(message["key"])
+        elif message["op"] == "let_go":
+            self._let_go(message["key"], message["name"])
         elif message["op"] == "list":
             for process in self.processes.values():
                 self._tell(self._describe(process), {"pidfd": process.pidfd, **process.kept})
@@ -297,6 +299,12 @@ class Zygote:
             file.write(f"{status}\n")
         os.rename(path + ".new", path)
         self._tell({"op": "exited", "key": process.key, "status": status})
+
+    def _let_go(self, key: str, name: str) -> None:
+        """Close one kept descriptor: a program's stdin ends only when the last copy of its other end is closed."""
+        process = self.processes.get(key)
+        if process is not None and name in process.kept:
+            os.close(process.kept.pop(name))
 
     def _forget(self, key: str) -> None:
         process = self.processes.pop(key, None)
