@@ -27,6 +27,7 @@ DIRECTORIES: dict[str, int] = {
     "/var/tmp": 0o1777,
 }
 
+LEARNER = 1000
 # `learner` is there for the lessons in which somebody who is not root becomes root of a user namespace.
 _PASSWD = """\
 root:x:0:0:root:/root:/bin/bash

@@ -77,7 +77,7 @@ def lab_programs(root: RootFs, python: pythonlib.Python | None, progress: Progre
 def lab_files(root: RootFs, python: pythonlib.Python | None) -> Built:
     """The layer `hako` of `hako/lab`: our own files and this engine's source in /usr/lib/hako."""
     _write_all(root, labfiles.DIRECTORIES, labfiles.FILES, labfiles.LINKS)
-    root.directory("/home/learner", 0o755)
+    root.directory("/home/learner", owner=labfiles.LEARNER)
     package = Path(engine.__file__).parent
     for source in sorted(package.rglob("*.py")):
         status = source.stat()

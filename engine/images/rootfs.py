@@ -43,11 +43,12 @@ class RootFs:
 
     # Making
 
-    def directory(self, path: str, mode: int = 0o755) -> None:
-        """A directory, its parents made as needed."""
+    def directory(self, path: str, mode: int = 0o755, owner: int = 0) -> None:
+        """A directory, its parents made as needed; `owner` is both user and group id."""
         place = self._place(path)
         place.mkdir(parents=True, exist_ok=True)
         place.chmod(mode)
+        os.chown(place, owner, owner)
 
     def write(self, path: str, text: str | bytes, mode: int = 0o644) -> None:
         """A file with this content."""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.errors import BadInput, Conflict, Exhausted, Failed, NotFound
+from engine.errors import BadInput, Conflict, Exhausted, Failed, NotFound, Unsupported
 from engine.storage import loop, template
 from engine.storage.disk import LabDisk, LabDisks
 
@@ -203,7 +203,7 @@ def test_stale_devices_are_found_and_swept(disks: LabDisks, tmp_path: Path) -> N
 def test_no_ext4_tools(disks: LabDisks, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without e2fsprogs the error names the package."""
     monkeypatch.setattr(template, "_FOLDERS", "/nowhere")
-    with pytest.raises(Exception, match="e2fsprogs"):
+    with pytest.raises(Unsupported, match="e2fsprogs"):
         disks.create("one", SIZE)
 
 
