@@ -1,9 +1,7 @@
 /**
  * The eight kinds of namespace: one letter, one colour and one line each, the same in chips, frames and drawings.
- * Colours are tokens (--ns-KIND) so that they follow the theme; lines are SVG dash patterns in px.
+ * Colours are tokens (--ns-KIND) so that they follow the theme; lines are SVG dash patterns in px. Data only.
  */
-import { h } from "./dom.js";
-
 /** @typedef {{letter: string, dash: string, width: number, double?: boolean}} Mark */
 
 /** In drawing order, outermost first. @type {Record<string, Mark>} */
@@ -23,12 +21,4 @@ export const ORDER = Object.keys(KINDS);
 /** @param {string[]} kinds @returns {string[]} the known ones in drawing order */
 export function ordered(kinds) {
   return ORDER.filter((kind) => kinds.includes(kind));
-}
-
-/** @param {string} kind @param {boolean} [word] with the kind's name after the letter @returns {HTMLElement} */
-export function chip(kind, word = false) {
-  const letter = h("b", {}, KINDS[kind]?.letter ?? "?");
-  return word
-    ? h("span", { class: `ns ns-${kind}` }, letter, ` ${kind}`)
-    : h("abbr", { class: `ns ns-${kind}`, title: kind }, letter);
 }

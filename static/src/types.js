@@ -39,12 +39,16 @@
  * @property {string | null} [kept_by]
  * @property {boolean} of_lab
  * @property {string | null} [hostname]
+ * @property {[number, number, number][]} [uid_map]  inside, outside, count; empty while not written
+ * @property {Record<string, number>} [time_offsets]  clock to seconds
  *
  * @typedef {object} Observation
  * @property {string} lab
- * @property {{pid: number}} init
+ * @property {{pid: number, ns?: Record<string, number>}} init
  * @property {Process[]} processes
  * @property {Namespace[]} namespaces
+ * @property {Record<string, {name: string, up: boolean}[]>} [links]  by the inode of the network namespace
+ * @property {string[]} [truncated]  lists that were cut at their bound
  *
  * @typedef {object} CheckResult
  * @property {string} id

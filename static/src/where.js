@@ -2,8 +2,9 @@
  * "Where am I?": the line on each terminal's frame that says in which namespaces its foreground process really is, read
  * from the kernel, and the outline of the frame in the mark of the innermost difference.
  */
+import { chip } from "./chip.js";
 import { h, plain, svg } from "./dom.js";
-import { chip, KINDS, ordered } from "./kinds.js";
+import { KINDS, ordered } from "./kinds.js";
 import { t } from "./strings.js";
 
 export class WhereLine {

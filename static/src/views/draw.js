@@ -2,6 +2,7 @@
  * Puts the layout down as SVG with real elements: each box and each process is a tree item with a name of its own, reached by
  * arrow keys. Text is set as text: host names and argv come from a learner's processes.
  */
+import { chip } from "../chip.js";
 import { h, plain, svg } from "../dom.js";
 import { KINDS } from "../kinds.js";
 import { t } from "../strings.js";
@@ -85,24 +86,25 @@ function header(box, news) {
   const parts = [];
   const base = 15;
   if (box.title) parts.push(svg("text", { class: "title", x: box.inset, y: box.inset + base }, box.title));
-  for (const chip of box.chips) {
+  for (const one of box.chips) {
     const letter = svg(
       "text",
       { class: "letter", x: 9, y: 14, "text-anchor": "middle" },
-      KINDS[chip.namespace.kind].letter,
+      KINDS[one.namespace.kind].letter,
     );
     const square = svg("rect", { class: "letter-box", x: 0.5, y: 1.5, width: 17, height: 17, rx: 2 });
-    const text = svg("text", { class: "inode", x: 23, y: base }, chip.text);
+    const text = svg("text", { class: "inode", x: 23, y: base }, one.text);
     parts.push(
       svg(
         "g",
-        { class: `chip ns-${chip.namespace.kind}`, transform: `translate(${chip.x} ${chip.y})` },
+        { class: `chip ns-${one.namespace.kind}`, transform: `translate(${one.x} ${one.y})` },
         square,
         letter,
         text,
       ),
     );
   }
+  if (box.note) parts.push(svg("text", { class: "title", x: box.inset, y: box.height - box.inset - 6 }, box.note));
   if (news) parts.push(...newsTag(box, news));
   return parts;
 }
@@ -147,7 +149,7 @@ function groupName(box, news) {
   const head = names.length
     ? t("views.group", { names: names.join(", "), count: group.processes.length })
     : t("views.lab_group", { count: group.processes.length });
-  return [head, group.keptBy ? t(`views.kept_${group.keptBy}`) : "", news].filter(Boolean).join(", ");
+  return [head, box.note, news].filter(Boolean).join(", ");
 }
 
 /**
@@ -168,11 +170,7 @@ export function drawTable(seen, lab, fresh) {
     return h(
       "tr",
       { class: news ? "fresh" : null },
-      h(
-        "th",
-        { scope: "row" },
-        h("span", { class: `ns ns-${one.kind}` }, h("b", {}, KINDS[one.kind]?.letter ?? "?"), ` ${one.kind}`),
-      ),
+      h("th", { scope: "row" }, chip(one.kind, true)),
       h("td", { class: "number" }, String(one.inode)),
       h("td", {}, one.inode === lab[one.kind] ? t("views.of_lab") : news || t("views.own")),
       h(

@@ -12,6 +12,8 @@ const CHIP_GAP = 10;
 const LETTER_BOX = 20;
 const DOT = 14;
 const PROCESS_GAP = 22;
+/** cells a command keeps when room is short */
+const SHORT = 8;
 
 /** @typedef {import("./model.js").Group} Group */
 /** @typedef {import("../types.js").Process} Process */
@@ -20,6 +22,17 @@ const PROCESS_GAP = 22;
 /** @typedef {{x: number, y: number, namespace: Namespace, text: string, width: number}} ChipBox */
 /** @typedef {{x: number, y: number, width: number, process: Process, name: string, numbers: string}} ProcessSpot */
 /**
+ * What is written where.
+ * @typedef {object} Words
+ * @property {number} em                     width of one letter, px
+ * @property {(group: Group) => string} title
+ * @property {(group: Group) => string} note  why a group without processes is there
+ * @property {(one: Namespace) => string} chip
+ * @property {(process: Process) => string} name
+ * @property {(process: Process) => string} numbers
+ * @property {(process: Process) => string} shortNumbers  for where the long ones have no room
+ */
+/**
  * @typedef {object} Box
  * @property {Group} group
  * @property {number} x @property {number} y @property {number} width @property {number} height
@@ -27,73 +40,77 @@ const PROCESS_GAP = 22;
  * @property {ProcessSpot[]} spots
  * @property {Box[]} children
  * @property {number} inset of the content from the outermost outline
- * @property {string} title @property {number} titleWidth
+ * @property {string} title @property {string} note
  */
 
-/** @param {string} text @param {number} most cells; eight are always given */
+/** @param {string} text @param {number} most cells; a few are always given */
 function shorten(text, most) {
-  const limit = Math.max(8, most);
+  const limit = Math.max(SHORT, most);
   if (cells(text) <= limit) return text;
   let cut = text;
   while (cells(cut) > limit - 1) cut = cut.slice(0, -1);
   return `${cut}…`;
 }
 
+const WIDE = /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]/;
+
 /** Letters as a terminal counts them: a Japanese one is two. @param {string} text */
 export function cells(text) {
   let count = 0;
-  for (const letter of text)
-    count += /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]/u.test(
-      letter,
-    )
-      ? 2
-      : 1;
+  for (const letter of text) count += WIDE.test(letter) ? 2 : 1;
   return count;
 }
 
 /**
  * @param {Group} group @param {number} room the width there is, px
- * @param {{em: number, title: (group: Group) => string, numbers: (process: Process) => string, chip: (one: Namespace) => string, name: (process: Process) => string}} words
- *   em: width of one letter, px
+ * @param {Words} words
  * @returns {Box} with x and y 0
  */
 export function layout(group, room, words) {
-  const rings = Math.max(1, group.added.length);
-  const inset = PAD + (rings - 1) * RING;
+  const inset = PAD + Math.max(0, group.added.length - 1) * RING;
   const inner = Math.max(120, room - 2 * inset);
   const title = words.title(group);
+  const note = words.note(group);
   const titleWidth = cells(title) * words.em;
   let y = inset;
   const header = placeChips(group, inner, title ? titleWidth + CHIP_GAP : 0, words);
-  for (const chip of header.chips) Object.assign(chip, { x: chip.x + inset, y: chip.y + y });
-  y += Math.max(header.height, title ? LINE : 0);
+  move(header.chips, inset, y);
+  y += Math.max(header.height, title ? LINE : 0) + (note ? LINE : 0);
   const people = placeProcesses(group, inner, words);
-  for (const spot of people.spots) Object.assign(spot, { x: spot.x + inset, y: spot.y + y });
+  move(people.spots, inset, y);
   y += people.height;
-  const flow = placeChildren(
-    group.children.map((child) => layout(child, inner, words)),
-    inner,
-  );
-  if (flow.boxes.length) y += GAP / 2;
-  for (const box of flow.boxes) shift(box, inset, y);
+  const boxes = group.children.map((child) => layout(child, inner, words));
+  const flow = placeChildren(boxes, inner);
+  if (boxes.length) y += GAP / 2;
+  move(boxes, inset, y); // what is in a box is placed relative to it
   y += flow.height;
-  const wanted = Math.max(header.width, titleWidth, people.width, flow.width) + 2 * inset;
+  const wanted = Math.max(header.width, titleWidth, cells(note) * words.em, people.width, flow.width) + 2 * inset;
+  const width = Math.min(room, Math.ceil(wanted));
+  const height = Math.ceil(y + inset);
   return {
     group,
     x: 0,
     y: 0,
-    width: Math.min(room, Math.ceil(wanted)),
-    height: Math.ceil(y + inset),
+    width,
+    height,
     chips: header.chips,
     spots: people.spots,
-    children: flow.boxes,
+    children: boxes,
     inset,
     title,
-    titleWidth,
+    note,
   };
 }
 
-/** @param {Group} group @param {number} inner @param {number} start @param {{em: number, chip: (one: Namespace) => string}} words */
+/** @param {{x: number, y: number}[]} things @param {number} x @param {number} y */
+function move(things, x, y) {
+  for (const thing of things) {
+    thing.x += x;
+    thing.y += y;
+  }
+}
+
+/** @param {Group} group @param {number} inner @param {number} start @param {Words} words */
 function placeChips(group, inner, start, words) {
   let x = start;
   let y = 0;
@@ -113,14 +130,16 @@ function placeChips(group, inner, start, words) {
   return { chips, width, height: chips.length ? y + LINE : 0 };
 }
 
-/** Side by side while they fit, as words are. @param {Group} group @param {number} inner @param {{em: number, name: (process: Process) => string, numbers: (process: Process) => string}} words */
+/** Side by side while they fit, as words are. @param {Group} group @param {number} inner @param {Words} words */
 function placeProcesses(group, inner, words) {
   let x = 0;
   let y = 0;
   let width = 0;
   const spots = group.processes.map((process) => {
-    const numbers = words.numbers(process);
-    const name = shorten(words.name(process), Math.floor((inner - DOT - 12) / words.em) - cells(numbers));
+    const room = Math.floor((inner - DOT - 12) / words.em);
+    const long = words.numbers(process);
+    const numbers = room - cells(long) < SHORT ? words.shortNumbers(process) : long;
+    const name = shorten(words.name(process), room - cells(numbers));
     const size = DOT + cells(name + numbers) * words.em + 10;
     if (x > 0 && x + size > inner) {
       x = 0;
@@ -151,11 +170,5 @@ function placeChildren(boxes, inner) {
     row = Math.max(row, box.height);
     width = Math.max(width, x - GAP);
   }
-  return { boxes, width, height: boxes.length ? y + row : 0 };
-}
-
-/** Boxes and what is in them are placed relative to their parent: only the box moves. @param {Box} box @param {number} x @param {number} y */
-function shift(box, x, y) {
-  box.x += x;
-  box.y += y;
+  return { width, height: boxes.length ? y + row : 0 };
 }

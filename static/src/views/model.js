@@ -23,9 +23,7 @@ import { ORDER } from "../kinds.js";
 
 /** @param {Observation} seen @returns {Record<string, number>} kind to inode of the lab itself */
 export function labInodes(seen) {
-  const init = seen.processes.find((process) => process.pid === seen.init.pid);
-  if (init) return init.ns;
-  return Object.fromEntries(seen.namespaces.filter((one) => one.of_lab).map((one) => [one.kind, one.inode]));
+  return seen.init.ns ?? seen.processes.find((process) => process.pid === seen.init.pid)?.ns ?? {};
 }
 
 /** @param {Observation} seen @returns {Group} the lab, with all groups in it */

@@ -2,7 +2,7 @@
  * The namespaces view: the drawing or the table of the last observation, what came in the last seconds marked, what came and
  * went said to screen readers, and arrow keys in the tree.
  */
-import { h, iconButton, plain, svg } from "../dom.js";
+import { h, iconButton, svg } from "../dom.js";
 import { prefs, setPrefs } from "../prefs.js";
 import { onLanguage, t } from "../strings.js";
 import { onTheme } from "../theme.js";
@@ -10,6 +10,7 @@ import { drawGroup, drawTable } from "./draw.js";
 import { LINE, layout, PAD } from "./layout.js";
 import { groups, keysOf, labInodes } from "./model.js";
 import { TreeKeys } from "./tree.js";
+import { wordsOf } from "./words.js";
 
 /** How long something counts as new. */
 const FRESH_MS = 8000;
@@ -113,15 +114,7 @@ export class NamespacesView {
     const seen = /** @type {import("../types.js").Observation} */ (this.seen);
     const scale = mapScale();
     const room = Math.max(300, Math.floor((this.canvas.clientWidth - 2) / scale));
-    const words = {
-      em: 7.83, // JetBrains Mono at 13 px is 0.6 em: 7.8, and a hair so that rounding never clips
-      title: (/** @type {import("./model.js").Group} */ group) => (group.key ? "" : t("views.lab")),
-      chip: (/** @type {import("../types.js").Namespace} */ one) =>
-        `${one.inode}${one.hostname && one.kind === "uts" ? ` ${plain(one.hostname, 20)}` : ""}`,
-      name: (/** @type {import("../types.js").Process} */ one) => plain(one.argv.join(" ") || one.comm, 26),
-      numbers: (/** @type {import("../types.js").Process} */ one) => pids(one),
-    };
-    const lab = layout(groups(seen), room - 2 * PAD, words);
+    const lab = layout(groups(seen), room - 2 * PAD, wordsOf(seen));
     lab.width = room - 2 * PAD;
     Object.assign(lab, { x: PAD, y: PAD + LINE });
     const height = lab.height + LINE + 2 * PAD;
@@ -145,12 +138,4 @@ export class NamespacesView {
 /** The drawing grows with the text, and on a projector. @returns {number} */
 function mapScale() {
   return prefs.theme === "projector" ? 1.6 : Math.min(1.6, Math.max(0.85, prefs.text / 17));
-}
-
-/** From the inside out: its pid in its own namespace, in the lab's, on the machine. @param {import("../types.js").Process} process */
-function pids(process) {
-  const inside = process.nspid.at(-1) ?? process.pid;
-  const lab = process.nspid[0];
-  const text = t("views.pid", { pid: inside });
-  return process.nspid.length > 1 ? `${text} ${t("views.pid_lab", { pid: lab })}` : text;
 }
