@@ -23,8 +23,10 @@ Lines = tuple[tuple[int, int, int], ...]
 
 # Network namespaces read in one observation; the rest keeps what was read last and comes first the next time.
 _NETS_EACH_TIME = 16
+# Processes of a namespace that are remembered as its holders.
+_HOLDERS = 4
 # Processes whose open fds are looked through in one observation, and fds of each.
-_FD_PROCESSES_EACH_TIME = 16
+_FD_PROCESSES_EACH_TIME = 8
 _FDS = 64
 
 
@@ -96,7 +98,7 @@ class NamespaceReader:
         for key, inside in members.items():
             holders[key] = [
                 _Holder("process", None, (process.pid, process.start), f"{self._proc}/{process.pid}/ns/{key[0]}")
-                for process in inside
+                for process in inside[:_HOLDERS]
             ]
         for process in processes:
             # A pid namespace whose first process is gone stays with the shell that asked for it, and is of no use.
@@ -164,7 +166,7 @@ class NamespaceReader:
         """An fd on the namespace through the first holder that still has it, None if none does."""
         with ExitStack() as stack:
             found: int | None = None
-            for holder in keeping[:4]:
+            for holder in keeping[:_HOLDERS]:
                 try:
                     path = holder.path
                     if holder.mount is not None:

@@ -14,10 +14,10 @@ from dataclasses import replace
 from engine.errors import Conflict, Failed, NotFound
 from engine.linux import procfs
 from engine.linux.idmap import IdMap
-from engine.observe import processes as process_reader
-from engine.observe.model import LabView, Observation, Process
+from engine.observe.model import LabView, Observation
 from engine.observe.mounts import MountTables
 from engine.observe.namespaces import NamespaceReader
+from engine.observe.processes import ProcessReader, groups_of, sessions_of
 from engine.observe.where import Where, where_is
 
 # Usual is 5 ms; a class of 100 labs on two cores may have to queue.
@@ -32,6 +32,7 @@ class Observer:
         self._proc = proc
         self._lock = threading.Lock()
         self._stuck: threading.Thread | None = None
+        self._processes = ProcessReader(proc)
         self._mounts = MountTables(proc)
         self._namespaces = NamespaceReader(proc)
         self._last: Observation | None = None
@@ -92,10 +93,9 @@ class Observer:
     def _look(self) -> Observation:
         view, proc = self._view, self._proc
         lab_map, init_ns = self._init(view, proc)
-        groups, more_groups = process_reader.groups_of(view)
-        sessions = process_reader.sessions_of(view.terminals)
-        processes, more_processes = process_reader.read_all(groups, sessions, lab_map, proc)
-        processes = self._with_init(processes, view, lab_map)
+        groups, more_groups = groups_of(view)
+        sessions = sessions_of(view.terminals)
+        processes, more_processes = self._processes.read_all(groups, sessions, lab_map, view.init_pid)
         mounts, kept, more_mounts = self._mounts.read(processes)
         namespaces, links, more_links = self._namespaces.read(processes, init_ns, kept, lab_map)
         cut = {"cgroups": more_groups, "processes": more_processes, "mounts": more_mounts, "links": more_links}
@@ -123,13 +123,6 @@ class Observer:
         if "mnt" not in ns:  # a zombie
             raise NotFound(f"Lab {view.lab} has ended: its init {view.init_pid} is a zombie.", "Reset the lab.")
         return lab_map, ns
-
-    def _with_init(self, processes: list[Process], view: LabView, lab_map: tuple[IdMap, ...]) -> list[Process]:
-        """Init is shown even if its cgroup is not the learner's: all the lab's own namespaces hang on it."""
-        if any(process.pid == view.init_pid for process in processes):
-            return processes
-        init = process_reader.read(view.init_pid, "/", {}, lab_map, self._proc)
-        return processes if init is None else sorted([*processes, init], key=lambda process: process.pid)
 
     def _numbered(self, fresh: Observation) -> Observation:
         last = self._last

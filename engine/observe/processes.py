@@ -18,6 +18,8 @@ from engine.observe.model import MAX_GROUPS, MAX_PROCESSES, GroupEntry, LabView,
 _OVERFLOW_ID = 65534
 # ioctl_tty(2); the termios module does not have it.
 _TIOCGSID = 0x5429
+# Looks between two reads of a process's status.
+_STATUS_EVERY = 4
 # argv shown to people; the rest of a long one is cut.
 _ARGV_BYTES = 1024
 
@@ -46,47 +48,87 @@ def sessions_of(terminals: Mapping[str, int]) -> dict[int, str]:
     return sessions
 
 
-def read_all(
-    groups: Iterable[GroupEntry], sessions: Mapping[int, str], lab_map: tuple[IdMap, ...], proc: str = "/proc"
-) -> tuple[list[Process], bool]:
-    """All processes of these groups by pid, those that end meanwhile left out; and whether there were too many."""
-    places = {pid: group.path for group in groups for pid in group.processes}
-    wanted = sorted(places)[:MAX_PROCESSES]
-    found = [read(pid, places[pid], sessions, lab_map, proc) for pid in wanted]
-    return [process for process in found if process is not None], len(places) > MAX_PROCESSES
+class ProcessReader:
+    """Reads a lab's processes, and remembers what of them hardly ever changes. For one thread at a time.
+
+    /proc/PID/status costs a third of all. What is used of it (pids inside, user, capabilities, seccomp) only changes
+    together with argv, comm or namespaces, but for a program that gives up rights by itself: so it is read when one of
+    those changed, and every few looks.
+    """
+
+    def __init__(self, proc: str = "/proc") -> None:
+        self._proc = proc
+        self._known: dict[tuple[int, int], tuple[Process, procfs.Status, int]] = {}
+
+    def read_all(
+        self, groups: Iterable[GroupEntry], sessions: Mapping[int, str], lab_map: tuple[IdMap, ...], also: int
+    ) -> tuple[list[Process], bool]:
+        """All processes of these groups by pid, those that end meanwhile left out; and whether there were too many.
+
+        Args:
+            groups: as `groups_of` gives them.
+            sessions: as `sessions_of` gives them.
+            lab_map: the lab's uid map.
+            also: a process to be shown even if it is in none of the groups: the lab's init.
+        """
+        places = {pid: group.path for group in groups for pid in group.processes}
+        places.setdefault(also, "/")
+        wanted = sorted(places)[:MAX_PROCESSES]
+        if also not in wanted:
+            wanted.append(also)
+        known: dict[tuple[int, int], tuple[Process, procfs.Status, int]] = {}
+        processes = []
+        for pid in wanted:
+            entry = self._read(pid, places[pid], sessions, lab_map)
+            if entry is not None:
+                known[pid, entry[0].start] = entry
+                processes.append(entry[0])
+        self._known = known
+        return processes, len(places) > MAX_PROCESSES
+
+    def _read(
+        self, pid: int, cgroup: str, sessions: Mapping[int, str], lab_map: tuple[IdMap, ...]
+    ) -> tuple[Process, procfs.Status, int] | None:
+        """One process; None if it is no more. A zombie has no argv and only its user and pid namespace."""
+        try:
+            stat = procfs.stat(pid, self._proc)
+            argv = procfs.cmdline(pid, self._proc, _ARGV_BYTES)
+            ns = _namespaces(pid, self._proc)
+            before = self._known.get((pid, stat.starttime))
+            if before is None or before[2] == 0 or not _same_program(before[0], stat, argv, ns):
+                # The first age differs by pid, so that no later look reads the status of all.
+                status = procfs.status(pid, self._proc)
+                age = _STATUS_EVERY - 1 if before else pid % _STATUS_EVERY
+            else:
+                status, age = before[1], before[2] - 1
+        except procfs.Gone:
+            return None
+        host_uid = status.uids[1]
+        uid = to_container(lab_map, host_uid)
+        process = Process(
+            pid=pid,
+            nspid=status.nspid[1:] or status.nspid,
+            ppid=stat.ppid,
+            pgrp=stat.pgrp,
+            session=stat.session,
+            comm=text(stat.comm),
+            argv=tuple(text(word) for word in argv),
+            state=stat.state,
+            uid=_OVERFLOW_ID if uid is None else uid,
+            host_uid=host_uid,
+            start=stat.starttime,
+            tty=sessions.get(stat.session),
+            cgroup=cgroup,
+            ns=ns,
+            children_pid_ns=_children_pid_ns(pid, ns, self._proc),
+            seccomp=status.seccomp,
+            cap_eff=status.cap_effective,
+        )
+        return process, status, age
 
 
-def read(
-    pid: int, cgroup: str, sessions: Mapping[int, str], lab_map: tuple[IdMap, ...], proc: str = "/proc"
-) -> Process | None:
-    """One process; None if it is no more, or is just becoming none (a zombie has no namespaces)."""
-    try:
-        stat, status = procfs.stat(pid, proc), procfs.status(pid, proc)
-        argv = procfs.cmdline(pid, proc, _ARGV_BYTES)
-        ns = _namespaces(pid, proc)
-    except procfs.Gone:
-        return None
-    host_uid = status.uids[1]
-    uid = to_container(lab_map, host_uid)
-    return Process(
-        pid=pid,
-        nspid=status.nspid[1:] or status.nspid,
-        ppid=stat.ppid,
-        pgrp=stat.pgrp,
-        session=stat.session,
-        comm=text(stat.comm),
-        argv=tuple(text(word) for word in argv),
-        state=stat.state,
-        uid=_OVERFLOW_ID if uid is None else uid,
-        host_uid=host_uid,
-        start=stat.starttime,
-        tty=sessions.get(stat.session),
-        cgroup=cgroup,
-        ns=ns,
-        children_pid_ns=_children_pid_ns(pid, ns, proc),
-        seccomp=status.seccomp,
-        cap_eff=status.cap_effective,
-    )
+def _same_program(before: Process, stat: procfs.Stat, argv: tuple[str, ...], ns: Mapping[str, int]) -> bool:
+    return before.comm == stat.comm and before.argv == argv and before.ns == ns
 
 
 def _namespaces(pid: int, proc: str) -> dict[str, int]:

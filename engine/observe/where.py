@@ -165,8 +165,7 @@ def _ancestry(process: Process, by_pid: Mapping[int, Process], init_pid: int) ->
 
 def _path(observation: Observation, line: list[Process]) -> tuple[Place, ...]:
     here: Mapping[str, int] = observation.init_ns
-    first = line[0]
-    path = [Place("lab", first.pid, first.nspid[-1], first.comm, _hostname(observation, here), ())]
+    path = [_lab(observation, line[0])]
     for process in line:
         if not process.ns:
             continue
@@ -183,6 +182,14 @@ def _path(observation: Observation, line: list[Process]) -> tuple[Place, ...]:
         label = hostname if renamed and hostname else process.comm
         path.append(Place(label, process.pid, process.nspid[-1], process.comm, hostname, differs))
     return tuple(path)
+
+
+def _lab(observation: Observation, first: Process) -> Place:
+    """The lab host, by the shell the way begins with; by its init for an orphan, whose way begins elsewhere."""
+    hostname = _hostname(observation, observation.init_ns)
+    if first.ns == observation.init_ns:
+        return Place("lab", first.pid, first.nspid[-1], first.comm, hostname, ())
+    return Place("lab", observation.init_pid, 1, "init", hostname, ())
 
 
 def _hostname(observation: Observation, ns: Mapping[str, int]) -> str | None:
