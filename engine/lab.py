@@ -101,6 +101,20 @@ class Labs:
         lab.ends_at = lab.record.created_at + self._settings.lab_life_s + lab.record.extended_s
         lab.idle_ends_at = min(time.time() + self._settings.lab_idle_s, lab.ends_at)
 
+    def extend(self, lab: Lab, seconds: float) -> None:
+        """Move its absolute end; in all by at most one more life.
+
+        Raises:
+            Exhausted: it was moved as far as it may.
+        """
+        left = self._settings.lab_life_s - lab.record.extended_s
+        if left < 1:
+            text = f"This lab was extended by {self._settings.lab_life_s} seconds already, which is all it may be."
+            raise Exhausted(text, "Start a new one when it ends.")
+        lab.record.extended_s += min(seconds, left)
+        lab_record.save(self._folder, lab.record)
+        self.touch(lab)
+
     async def _make(self, lab: Lab) -> None:
         """Take the plan's steps; on any failure take back what was done."""
         image = self._machine.images.get(lab.record.shape.image)

@@ -23,3 +23,10 @@ def engine(module_instance: str, tmp_path_factory: pytest.TempPathFactory) -> It
     folder: Path = tmp_path_factory.mktemp(module_instance)
     with Engine(module_instance, folder, shared_images()) as made:
         yield made
+
+
+@pytest.fixture
+def own_engine(instance: str, tmp_path: Path) -> Iterator[Engine]:
+    """An engine for one test that restarts it: what others hold of the shared one would be lost."""
+    with Engine(instance, tmp_path / "engine", shared_images()) as made:
+        yield made
