@@ -13,6 +13,7 @@ import pytest
 
 from engine.errors import BadInput, Conflict, Exhausted, NotFound
 from engine.lab import Completed, Lab, LabShape
+from engine.linux.cgroups import Group
 from engine.terminal import Terminal
 from tests.engine.engines import Engine, wait_for
 
@@ -343,13 +344,12 @@ def test_kill_1_and_reboot_switch_it_off(engine: Engine, script: str) -> None:
     """A learner who kills process 1, or reboots, ends the lab and nothing else; the lab says why."""
     lab = engine.run(engine.labs.create("tests"))
     sh(engine, lab, script)
-    engine.run(_ended(lab))
+    engine.run(_gone(lab, lab.group(engine.machine)))
     assert (lab.state, lab.reason) == ("ended", "its first process ended")
-    engine.run(engine.labs.close())
 
 
-async def _ended(lab: Lab) -> None:
-    while lab.state != "ended":
+async def _gone(lab: Lab, group: Group) -> None:
+    while lab.state != "ended" or group.exists():
         await asyncio.sleep(0.01)
 
 
