@@ -18,12 +18,11 @@ import hashlib
 import os
 import re
 import shutil
-import subprocess
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.errors import BadInput, Conflict, Exhausted, Failed, NotFound
+from engine.errors import BadInput, Conflict, Exhausted, NotFound
 from engine.linux import mounts, syscalls
 from engine.storage import loop, template
 from engine.storage.loop import Loop
@@ -31,8 +30,6 @@ from engine.storage.loop import Loop
 IMAGE = "disk.img"
 RESERVE_BYTES = 512 * 1024 * 1024  # images are sparse: keep so much of the machine's disk free for its owner
 _LAB = re.compile(r"[a-z0-9][a-z0-9-]{0,39}\Z")
-_CHECK_TIMEOUT_S = 60.0  # e2fsck of an empty 2 GiB disk takes 0.02 s, of a full one about a second
-_CLEAN, _CORRECTED = 0, 1  # e2fsck(8), EXIT CODE
 
 
 @dataclass(frozen=True)
@@ -115,11 +112,11 @@ class LabDisks:
             raise NotFound(f"lab {lab} has no disk", "Reset the lab.")
         found = loop.find(image)
         if found is None:
-            _check(image)
+            template.check_ext4(image, hint="Reset the lab.")
             return self._mount_image(lab, image)
         fd = loop.open_device(found)
         try:
-            return LabDisk(lab, image, found.device, _mount(found.device))
+            return LabDisk(lab, image, found.device, mount_device(found.device))
         finally:
             os.close(fd)
 
@@ -166,13 +163,13 @@ class LabDisks:
             )
 
     def _mount_image(self, lab: str, image: Path) -> LabDisk:
-        file_fd = _open_nameless(image)
+        file_fd = open_nameless(image)
         try:
             device, device_fd = loop.attach(file_fd, self._tag + lab)
         finally:
             os.close(file_fd)
         try:
-            return LabDisk(lab, image, device.device, _mount(device.device))
+            return LabDisk(lab, image, device.device, mount_device(device.device))
         finally:
             os.close(device_fd)  # from here on the mount keeps the device; without one it lets go of the file
 
@@ -183,7 +180,7 @@ def _copy(source: Path, image: Path) -> None:
         template.copy_sparse(old.fileno(), new.fileno())
 
 
-def _open_nameless(image: Path) -> int:
+def open_nameless(image: Path) -> int:
     """Open an image so that its path is `/disk.img`: below a detached copy of its own directory nothing else shows."""
     tree = mounts.copy(str(image.parent))
     try:
@@ -192,7 +189,7 @@ def _open_nameless(image: Path) -> int:
         os.close(tree)
 
 
-def _mount(device: str) -> int:
+def mount_device(device: str) -> int:
     """The ext4 on a device as a detached mount. No device node on it is ever honoured."""
     context = syscalls.fsopen("ext4")
     try:
@@ -202,16 +199,3 @@ def _mount(device: str) -> int:
         return syscalls.fsmount(context, syscalls.MOUNT_ATTR_NODEV)
     finally:
         os.close(context)
-
-
-def _check(image: Path) -> None:
-    command = [template.tool("e2fsck"), "-p", str(image)]
-    try:
-        done = subprocess.run(command, env={}, capture_output=True, text=True, timeout=_CHECK_TIMEOUT_S, check=False)
-    except subprocess.TimeoutExpired:
-        raise Failed(f"e2fsck({image}) did not end in {_CHECK_TIMEOUT_S:.0f} s", "Reset the lab.") from None
-    if done.returncode not in (_CLEAN, _CORRECTED):
-        said = (done.stdout + done.stderr).strip()[-400:]
-        raise Failed(
-            f"the lab's disk {image} is damaged: e2fsck ended with {done.returncode}: {said}", "Reset the lab."
-        )

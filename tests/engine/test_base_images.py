@@ -50,7 +50,14 @@ def _run(root_fd: int, *argv: str) -> subprocess.CompletedProcess[str]:
     command = ["chroot", f"/proc/self/fd/{root_fd}", *argv]
     environment = dict(word.split("=", 1) for word in labfiles.LAB_ENVIRONMENT) | {"TERM": "xterm-256color"}
     return subprocess.run(
-        command, env=environment, pass_fds=[root_fd], capture_output=True, text=True, timeout=30, check=False
+        command,
+        env=environment,
+        pass_fds=[root_fd],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
     )
 
 
@@ -138,7 +145,7 @@ def test_every_library_is_there(made: tuple[ImageStore, dict[str, Image], float]
 @pytest.mark.parametrize("name", sorted(programs.NEEDED | {"nft", "strace", "curl", "nano", "python3", "vi", "tc"}))
 def test_needed_programs_run(lab: int, name: str) -> None:
     """Each starts: no missing loader, library or interpreter (those exit with 126 or 127)."""
-    done = _run(lab, "bash", "-c", f"command -v {name} && {name} --version </dev/null; echo status $?")
+    done = _run(lab, "bash", "-c", f"command -v {name} && {name} --version; echo status $?")
     status = done.stdout.rsplit("status ", 1)[1].strip()
     assert status not in ("126", "127"), done
     assert "error while loading shared libraries" not in done.stderr
