@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ MINI, LAB = "hako/mini", "hako/lab"
 NAMES = (MINI, LAB)
 LABEL = "org.hako."
 _RECORD = "base.json"  # in the image store's folder: {name: {"image": digest, "sources": {path: [size, mtime_ns]}}}
+_SYNC_TIMEOUT_S = 300.0  # a slow card with much else to write; in tests and on servers it takes under a second
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}  # image-spec speaks GOARCH
 
 
@@ -79,8 +81,14 @@ def _make(store: ImageStore, name: str, progress: Progress) -> Image:
         layers,
         [reference.parse(name)],
     )
+    _settle_on_disk(store.root)
     _write_record(store, name, image, built.sources)
     return image
+
+
+def _settle_on_disk(folder: Path) -> None:
+    """syncfs(2), by sync(1): a record must not outlive in a power cut the layers it speaks of."""
+    subprocess.run(["sync", "-f", str(folder)], env={"PATH": "/usr/bin:/bin"}, timeout=_SYNC_TIMEOUT_S, check=True)
 
 
 def _make_mini(store: ImageStore) -> tuple[Built, list[Layer], dict[str, Any]]:

@@ -93,6 +93,8 @@ class LayerStore:
         """Make a directory built in `staging()` a layer: hash it, name it, move it into its place."""
         out = Hashing()
         entries = pack.pack(staged, out)
+        if self.has(out.digest) and not self.verify(out.digest):
+            self.remove(out.digest)  # a power cut can leave files of a young layer empty; what is here now is whole
         return self._settle(staged, Layer(out.digest, staged, out.size_bytes, entries))
 
     def add_tar(self, archive: IO[bytes], expected: Digest | None = None, limits: Limits = LIMITS) -> Layer:

@@ -151,3 +151,12 @@ def test_half_made_layers_are_swept(store: ImageStore) -> None:
         (top / "half").touch()
         assert store.layers.sweep() == 1
     assert store.layers.all() == [kept.diff_id]
+
+
+def test_a_damaged_layer_is_made_anew(store: ImageStore) -> None:
+    """A layer whose files a power cut emptied is replaced when the same content is made again."""
+    damaged = layer_of(store, "x")
+    (damaged.path / "file").write_text("")
+    assert not store.layers.verify(damaged.diff_id)
+    assert layer_of(store, "x") == damaged
+    assert store.layers.verify(damaged.diff_id)
