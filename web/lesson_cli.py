@@ -39,8 +39,8 @@ def lint(root: Path | None, names: tuple[str, ...]) -> None:
     ]
     if not folders:
         raise click.ClickException(f"No lesson in {root} matches {' '.join(names) or 'NN-slug'}.")
-    codes = result_codes(Translations(paths.translations))
-    errors = [error for folder in folders for error in lesson_lint.lint(folder, paths.source, codes, ())]
+    codes, predicates = result_codes(Translations(paths.translations)), lesson_lint.predicate_names(paths.source)
+    errors = [error for folder in folders for error in lesson_lint.lint(folder, paths.source, codes, predicates)]
     for error in errors:
         click.echo(str(error))
     click.echo(

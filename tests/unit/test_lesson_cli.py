@@ -1,0 +1,45 @@
+"""`hako lesson`: what an author sees."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from click.testing import CliRunner
+
+from web.lesson_cli import main
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def _run(*arguments: str) -> tuple[int, str]:
+    result = CliRunner().invoke(main, list(arguments))
+    return result.exit_code, result.output
+
+
+def test_lint_of_our_own_lessons() -> None:
+    """They are sound; it says how many it looked at."""
+    code, output = _run("lint", "--root", str(ROOT / "lessons"))
+    assert (code, "0 mistakes" in output) == (0, True), output
+
+
+def test_lint_says_file_line_and_what_was_expected(tmp_path: Path) -> None:
+    """One line per mistake, as compilers do, and the status is 1."""
+    folder = tmp_path / "02-bad"
+    folder.mkdir()
+    (folder / "lesson.yaml").write_text("id: bad\nminuts: 5\n", "utf-8")
+    code, output = _run("lint", "--root", str(tmp_path))
+    assert code == 1
+    assert '02-bad/lesson.yaml:2: unknown key "minuts"' in output and "1 mistake" in output
+
+
+def test_a_lesson_that_is_not_there(tmp_path: Path) -> None:
+    """A sentence, not a trace."""
+    for command in ("lint", "test"):
+        code, output = _run(command, "--root", str(tmp_path), "nothing")
+        assert code == 1 and "No lesson in" in output and "nothing" in output
+
+
+def test_no_engine(tmp_path: Path) -> None:
+    """Who forgot to start it is told how."""
+    code, output = _run("test", "--socket", str(tmp_path / "none.sock"), "namespaces")
+    assert code == 1 and "hako up" in output
