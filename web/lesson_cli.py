@@ -60,7 +60,7 @@ def test(root: Path | None, socket: Path | None, only: str | None, names: tuple[
     catalogue = lessons.load(root or Paths.of(settings).lessons)
     chosen = _chosen(catalogue, names)
     try:
-        with EngineClient(socket or settings.lab_socket) as engine:
+        with EngineClient(socket or settings.lab_socket, reconnect=False) as engine:
             engine.engine_info()
             problems = sum(_try(engine, lesson, only) for lesson in chosen)
     except (EngineError, OSError) as error:

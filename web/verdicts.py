@@ -20,8 +20,11 @@ from web.check_words import advice, saw
 from web.i18n import Translations
 from web.lesson_model import Check, Step
 
-#: Last words of result codes that mean "nothing there yet".
-NOTHING = frozenset({"none", "missing", "absent", "not_yet", "unanswered"})
+#: Last words of result codes that mean "nothing there yet", and the engine's codes that do (predicates/codes.py).
+NOTHING = frozenset(
+    {"none", "missing", "absent", "not_yet", "unanswered"}
+    | {"no_own_ns", "no_process", "mount_nowhere", "ipc_nowhere", "not_kept", "answer_missing"}
+)
 
 
 @dataclass(frozen=True)
