@@ -1,9 +1,9 @@
 """Being with a running program: its output to ours, our input to it, our signals and our terminal's size too.
 
-Three sources, one loop (select(2)): our stdin, a pipe into which the signal handlers and the reader thread write, and
-the end of the program. Output is acknowledged once it is written, so that a slow reader of ours slows the program and
-nothing in between grows. In terminal mode our terminal is raw for as long as this lasts: Ctrl-C is a byte for the
-program's own terminal to make sense of (termios(3), cfmakeraw).
+The main thread waits on a pipe into which the signal handlers write the numbers of signals, and the reader thread a
+zero when the program has ended. Output is acknowledged once it is written, so that a slow reader of ours slows the
+program and nothing in between grows. In terminal mode our terminal is raw for as long as this lasts: Ctrl-C is a byte
+for the program's own terminal to make sense of (termios(3), cfmakeraw).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ CHUNK = 32 * 1024
 OURS = {signal.SIGCHLD, signal.SIGURG, signal.SIGPIPE, signal.SIGWINCH, signal.SIGKILL, signal.SIGSTOP,
         signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGCONT, signal.SIGSEGV, signal.SIGBUS,
         signal.SIGFPE, signal.SIGILL}  # fmt: skip
-LOST = 125
+FOR_EVER_S = 10 * 365 * 86400.0
 
 
 def check_tty() -> None:
@@ -38,58 +38,53 @@ def check_tty() -> None:
         )
 
 
-def attach(
-    engine: Connection, target: dict[str, str], streams: dict[str, dict[str, Any]], terminal: bool, interactive: bool
-) -> int:
-    """Stay until the program has ended and all its output is written; returns its exit status."""
-    return Session(engine, target, streams, terminal, interactive).run()
-
-
 class Session:
     """One attachment.
 
     Args:
-        target: {"container": id} or {"exec": key}: whom input, signals and sizes are for.
-        streams: by name ("tty", or "stdout" and "stderr") the answer of the attach.
+        terminal: the program has a terminal; ours, if it is one, becomes raw for it.
+        interactive: hand our input on.
     """
 
-    def __init__(
-        self,
-        engine: Connection,
-        target: dict[str, str],
-        streams: dict[str, dict[str, Any]],
-        terminal: bool,
-        interactive: bool,
-    ) -> None:
-        self._engine, self._target = engine, target
+    def __init__(self, engine: Connection, *, terminal: bool, interactive: bool) -> None:
+        self._engine = engine
         self._terminal, self._interactive = terminal and os.isatty(0), interactive
-        self._names = {int(answer["stream"]): name for name, answer in streams.items()}
-        self._wake_r, self._wake_w = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        self._lock = threading.Lock()
-        self._early: list[Event] | None = []
-        self._open = set(self._names)
+        self._target: dict[str, str] = {}
+        self._names: dict[int, str] = {}
+        self._open: set[int] = set()
         self._status: int | None = None
         self._lost = False
+        self._wake_r, self._wake_w = os.pipe2(os.O_CLOEXEC)
+        os.set_blocking(self._wake_w, False)
 
-    def run(self) -> int:
-        """The loop."""
-        remove = self._engine.on_event(self._heard)
-        try:
-            with self._signals(), self._raw():
-                self._begin()
-                self._loop()
-        finally:
-            remove()
+    def start(self, call: str, args: dict[str, Any]) -> dict[str, Any]:
+        """Make the call that starts the program; its output is written from the first byte on."""
+        self._engine.on_event(self._heard)
+        started: dict[str, Any] = self._engine.call(call, {**args, "attach": True}, on_reply=self._started)
+        self._target = {"exec": started["exec"]} if "exec" in started else {"container": args["container"]}
+        return started
+
+    def stay(self) -> int:
+        """Stay until the program has ended and all its output is written; returns its exit status.
+
+        Raises:
+            Disconnected: the engine went away; the program goes on.
+        """
+        with self._signals(), self._raw():
+            if self._interactive:
+                threading.Thread(target=self._type, name="stdin", daemon=True).start()
+            while self._open and not self._lost:
+                self._handle(os.read(self._wake_r, 4096))
         if self._lost or self._status is None:
             raise Disconnected("The connection to the engine broke; the program goes on without us.", "See `hako ps`.")
         return self._status
 
     # -- output: on the reader thread ---------------------------------------------------------------------------------
 
-    def _begin(self) -> None:
-        """Ask for the output only now that we listen."""
-        for stream in self._names:
-            self._engine.tell("container.flow", {"stream": stream})
+    def _started(self, answer: dict[str, Any]) -> None:
+        """Know the streams before their first event is looked at."""
+        self._names = {int(stream["stream"]): name for name, stream in answer.get("streams", {}).items()}
+        self._open = set(self._names)
 
     def _heard(self, event: Event) -> None:
         kind, stream = event["event"], event.get("stream")
@@ -125,30 +120,18 @@ class Session:
         except BlockingIOError:  # full: it will wake anyway
             pass
 
-    # -- input, signals: on the main thread ---------------------------------------------------------------------------
+    # -- input: on a thread of its own, since a program that does not read makes it wait ------------------------------
 
-    def _loop(self) -> None:
-        reading = [0] if self._interactive else []
-        while self._open and not self._lost:
-            ready, _, _ = select.select([self._wake_r, *reading], [], [])
-            if self._wake_r in ready:
-                self._handle(os.read(self._wake_r, 4096))
-            if 0 in ready and not self._type():
-                reading = []
-
-    def _type(self) -> bool:
-        """Hand on a piece of input; whether there may be more. The answer comes when the program's pipe took it."""
-        data = os.read(0, CHUNK)
+    def _type(self) -> None:
+        """Hand our input on, piece by piece: the answer comes when the program's terminal or pipe took it."""
         try:
-            if data:
-                self._engine.call("container.input", {**self._target, "data": data}, timeout_s=365 * 86400)
-                return True
+            while data := os.read(0, CHUNK):
+                self._engine.call("container.input", {**self._target, "data": data}, timeout_s=FOR_EVER_S)
             self._engine.call("container.close_stdin", self._target)
-        except Disconnected:
-            raise
-        except EngineError:  # it has ended: its status is on its way
+        except (EngineError, OSError):  # it has ended, or takes no input: its status is on its way
             pass
-        return False
+
+    # -- signals: on the main thread ----------------------------------------------------------------------------------
 
     def _handle(self, numbers: bytes) -> None:
         for number in numbers:

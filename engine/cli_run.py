@@ -35,22 +35,31 @@ def engine_socket() -> str:
 
 def run(engine: Connection, options: argparse.Namespace) -> int:
     """Create a container, start it, and unless detached stay with it to its end."""
-    from engine.cli_attach import attach, check_tty
+    container = engine.call("container.create", {"spec": run_spec(options)})["id"]
+    wanted = {"container": container, "interactive": options.interactive, "explain": options.explain}
+    return _start(engine, "container.start", wanted, options, container)
 
-    if options.tty and options.interactive and not options.detach:
-        check_tty()
-    spec = run_spec(options)
-    container = engine.call("container.create", {"spec": spec})["id"]
-    started = engine.call("container.start", {"container": container, "attach": not options.detach})
+
+def _start(engine: Connection, call: str, wanted: dict[str, Any], options: argparse.Namespace, name: str) -> int:
+    """Start a program by `call`, and stay with it unless detached."""
+    if options.detach:
+        session, started = None, engine.call(call, {**wanted, "attach": False})
+    else:
+        from engine.cli_attach import Session, check_tty
+
+        if options.tty and options.interactive:
+            check_tty()
+        session = Session(engine, terminal=options.tty, interactive=options.interactive)
+        started = session.start(call, wanted)
     if "message" in started:
         print(f"hako: {started['message']}", file=sys.stderr)
         return int(started["status"])
-    if options.explain:
-        print_plan(engine.call("plan.explain", {"container": container}))
-    if options.detach:
-        print(container)
-        return 0
-    return attach(engine, {"container": container}, started["streams"], options.tty, options.interactive)
+    if "plan" in started:
+        print_plan(started["plan"])
+    if session is not None:
+        return session.stay()
+    print(name)
+    return 0
 
 
 def run_spec(options: argparse.Namespace) -> dict[str, Any]:
@@ -83,10 +92,6 @@ def run_spec(options: argparse.Namespace) -> dict[str, Any]:
 
 def exec_(engine: Connection, options: argparse.Namespace) -> int:
     """Run one more program in a container."""
-    from engine.cli_attach import attach, check_tty
-
-    if options.tty and options.interactive and not options.detach:
-        check_tty()
     rows, cols = _terminal_size() if options.tty else (24, 80)
     wanted = {
         "container": options.container,
@@ -98,15 +103,8 @@ def exec_(engine: Connection, options: argparse.Namespace) -> int:
         "interactive": options.interactive,
         "rows": rows,
         "cols": cols,
-        "attach": not options.detach,
     }
-    started = engine.call("container.exec", wanted)
-    if "message" in started:
-        print(f"hako: {started['message']}", file=sys.stderr)
-        return int(started["status"])
-    if options.detach:
-        return 0
-    return attach(engine, {"exec": started["exec"]}, started["streams"], options.tty, options.interactive)
+    return _start(engine, "container.exec", wanted, options, options.container)
 
 
 def ps(engine: Connection, options: argparse.Namespace) -> int:
@@ -116,7 +114,7 @@ def ps(engine: Connection, options: argparse.Namespace) -> int:
         for each in found:
             print(each["id"][:12])
         return 0
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (each["id"][:12], each["image"], quoted(each["args"]), ago(each["created_at"]), status(each), each["name"])
         for each in found
     ]
@@ -141,9 +139,11 @@ def rm(engine: Connection, options: argparse.Namespace) -> int:
 
 def images(engine: Connection, options: argparse.Namespace) -> int:
     """List the images of this machine."""
-    rows = [(each["ref"], each["id"].removeprefix("sha256:")[:12], in_words(each["size_bytes"]))
-            for each in engine.call("image.list")]  # fmt: skip
-    print_table(("IMAGE", "IMAGE ID", "SIZE"), rows)
+    rows: list[tuple[str, ...]] = [
+        (each["ref"], each["id"].removeprefix("sha256:")[:12], str(len(each["layers"])))
+        for each in engine.call("image.list")
+    ]
+    print_table(("IMAGE", "IMAGE ID", "LAYERS"), rows)
     return 0
 
 
@@ -208,15 +208,6 @@ def ago(when: float | None) -> str:
     return "Less than a second ago"
 
 
-def in_words(count: float) -> str:
-    """Bytes for people, by thousands as Docker does."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000 or unit == "GB":
-            return f"{count:.3g}{unit}"
-        count /= 1000
-    return ""
-
-
 def print_table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
     """Columns as wide as their widest word."""
     table = [head, *rows]
@@ -249,6 +240,7 @@ def _terminal_size() -> tuple[int, int]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="hako")
+    parser.error = _wrong  # type: ignore[method-assign]
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _run_options(_command(commands, "run", run, "Run a command in a new container"))
     _exec_options(_command(commands, "exec", exec_, "Run one more command in a container"))
@@ -274,7 +266,7 @@ def _command(commands: Any, name: str, do: Any, text: str) -> argparse.ArgumentP
 
 
 def _wrong(message: str) -> Any:
-    raise BadInput(f"{message[:1].upper()}{message[1:]}.", "See hako run --help.")
+    raise BadInput(f"{message[:1].upper()}{message[1:]}.", "`hako run --help` lists the options.")
 
 
 def _shared_options(command: argparse.ArgumentParser) -> None:

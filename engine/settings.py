@@ -20,7 +20,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="HAKO_", frozen=True)
 
     # IFNAMSIZ leaves 15 characters for a link name; "<instance>c0" and "<instance>l0" must fit with room for an index.
-    instance: str = Field("hako", pattern=r"^[a-z][a-z0-9]{0,8}$")
+    instance: str = Field(default="hako", pattern=r"^[a-z][a-z0-9]{0,8}$")
     data: Path = Path("/var/lib/hako")
     run: Path = Path("/run/hako")
     subnet: str = "10.209.0.0/16"

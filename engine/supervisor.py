@@ -55,7 +55,7 @@ def programs(settings: Settings, address: Address) -> tuple[Program, Program, Pr
     """What is started: zygote, engine, web. Pure but for looking whether the user `hako` exists."""
     here = Path(__file__).parent
     run, data = str(settings.run), str(settings.data)
-    base = {"LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1", "HOME": "/root"}
+    base = {"LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1", "HOME": "/root", "PYTHONPATH": str(here.parent)}
     kept = {name: value for name, value in os.environ.items() if name.startswith(("HAKO_", "DATABASE_URL", "NO_COLOR"))}
     engine_env = {**base, **kept, "HAKO_RUN": run, "HAKO_DATA": data, "HAKO_INSTANCE": settings.instance}
     web_env = {

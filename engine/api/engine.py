@@ -101,7 +101,8 @@ class EngineApi:
                 await self._containers.remove(container, force=True)
             return not_runnable(error, container.record.config["process"]["args"])
         running = self._mind_container(container)
-        return {"streams": self._attach(peer, running)} if args.flag("attach") else {}
+        answer = {"plan": plan_in_words(container, "en")} if args.flag("explain") else {}
+        return {**answer, "streams": self._attach(peer, running)} if args.flag("attach") else answer
 
     async def exec(self, peer: Peer, args: Args) -> wire.Message:
         """Run one more program in a container."""
@@ -184,18 +185,7 @@ class EngineApi:
         container = self._container(args)
         if container.plan is None:
             raise NotFound(f"Container {container.record.name} was not started by this engine.", "Start it again.")
-        language = args.choice("lang", ("en", "ja"), "en")
-        took = dict(container.times)
-        return [
-            {
-                "kind": step.kind,
-                "where": step.where,
-                "man": words.WORDS[step.kind].man,
-                "text": words.sentence(step.kind, step.args, language),
-                "took_us": took[number] / 1000 if number in took else None,
-            }
-            for number, step in enumerate(container.plan.steps)
-        ]
+        return plan_in_words(container, args.choice("lang", ("en", "ja"), "en"))
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
@@ -318,6 +308,22 @@ def not_runnable(error: StepFailed, argv: list[str]) -> wire.Message:
         "status": NOT_FOUND if missing else NOT_RUNNABLE,
         "message": f"The program {argv[0]!r} cannot be started: {why}.",
     }
+
+
+def plan_in_words(container: Container, language: str) -> list[wire.Message]:
+    """The steps of a container's last start, each with its sentence, manual page and the time it took."""
+    assert container.plan is not None
+    took = dict(container.times)
+    return [
+        {
+            "kind": step.kind,
+            "where": step.where,
+            "man": words.WORDS[step.kind].man,
+            "text": words.sentence(step.kind, step.args, language),
+            "took_us": took[number] / 1000 if number in took else None,
+        }
+        for number, step in enumerate(container.plan.steps)
+    ]
 
 
 def summary(container: Container) -> wire.Message:

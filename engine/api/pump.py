@@ -28,6 +28,7 @@ class Pump:
         self.id = id
         self.rows, self.cols = rows, cols
         self.exited: int | None = None
+        self.closed = False
         self.ring_size = CAPACITY
         self._tty = tty
         self._console: Console | None = console
@@ -82,6 +83,7 @@ class Pump:
 
     def close(self) -> None:
         """Let go of everything; the console itself is its owner's to close."""
+        self.closed = True
         if self._console is not None:
             self._until = 0
             self._govern()

@@ -39,6 +39,8 @@ class Tty(Protocol):
     def ring_size(self) -> int: ...
     @property
     def exited(self) -> int | None: ...
+    @property
+    def closed(self) -> bool: ...
     def read(self, offset: int, limit: int) -> tuple[int, bytes]: ...
     def read_until(self, offset: int | None) -> None:
         """Read the pty up to this offset and no further; None: without bound."""
@@ -51,8 +53,9 @@ class Tty(Protocol):
 class Live:
     """One terminal, its streams and its timer."""
 
-    def __init__(self, tty: Tty, *, found_again: bool) -> None:
+    def __init__(self, tty: Tty, on_closed: Callable[[], None], *, found_again: bool) -> None:
         self.tty = tty
+        self._on_closed = on_closed
         self.peers: dict[int, Peer] = {}
         self._told_exit: set[int] = set()
         self._closed = False
@@ -74,6 +77,9 @@ class Live:
     def pump(self) -> None:
         """Send what may be sent, then open or close the gate of the pty and set the timer."""
         if self._closed:
+            return
+        if self.tty.closed:
+            self._on_closed()
             return
         tty, now = self.tty, self._loop.time()
         start, end = tty.ring_start, tty.offset
@@ -117,7 +123,7 @@ class Live:
         rows, cols = self.tty.rows, self.tty.cols
 
         def back() -> None:
-            if self.tty.exited is None and (self.tty.rows, self.tty.cols) == (rows + 1, cols):
+            if not self.tty.closed and self.tty.exited is None and (self.tty.rows, self.tty.cols) == (rows + 1, cols):
                 self.tty.resize(rows, cols)
 
         self.tty.resize(rows + 1, cols)
@@ -126,7 +132,11 @@ class Live:
     def close(self) -> None:
         """The terminal is no more."""
         self._closed = True
-        self._unsubscribe()
+        if not self.tty.closed:  # one that is closed has forgotten its listeners itself
+            self._unsubscribe()
+        for stream, peer in self.peers.items():
+            if stream not in self._told_exit:
+                peer.send(wire.event("terminal.exit", stream=stream, status=None))
         self._set_timer(None)
 
 
@@ -145,7 +155,7 @@ class Terminals:
         if live is None or live.tty is not tty:
             if live is not None:
                 self.drop(tty.id)
-            live = self._live[tty.id] = Live(tty, found_again=found_again)
+            live = self._live[tty.id] = Live(tty, lambda: self.drop(tty.id), found_again=found_again)
         return live
 
     def drop(self, terminal: str) -> None:
@@ -198,9 +208,14 @@ class Terminals:
             live.channel.streams[stream].ack(consumed)
             live.pump()
 
+    @staticmethod
+    def clamp(rows: int, cols: int) -> tuple[int, int]:
+        """A size as a terminal can have it."""
+        return min(max(rows, ROWS[0]), ROWS[1]), min(max(cols, COLS[0]), COLS[1])
+
     def resize(self, tty: Tty, rows: int, cols: int) -> None:
         """Give the terminal a size, within bounds; the kernel tells its programs."""
-        rows, cols = min(max(rows, ROWS[0]), ROWS[1]), min(max(cols, COLS[0]), COLS[1])
+        rows, cols = self.clamp(rows, cols)
         if (tty.rows, tty.cols) != (rows, cols) and tty.exited is None:
             tty.resize(rows, cols)
 

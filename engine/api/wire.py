@@ -63,6 +63,11 @@ def encode(message: Message) -> bytes:
     return len(body).to_bytes(HEADER, "big") + body
 
 
+def length(value: Any) -> int:
+    """How many bytes a value takes in a frame."""
+    return len(msgpack.packb(value, use_bin_type=True))
+
+
 class Decoder:
     """Cuts a byte stream into messages, whatever the sizes of the pieces it comes in.
 

@@ -1,0 +1,192 @@
+"""Watching labs: one look at a lab serves all who watch it, at most one a second, told only when something changed.
+
+Looking costs some milliseconds of processor, so a lab where nothing happens is looked at less often: what is typed or
+printed in it makes it `lively` for a while. The look itself (`engine/observe.py`) runs on a worker thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+
+from engine.api import wire
+from engine.api.peer import Peer
+from engine.errors import BadInput, EngineError, Exhausted, NotFound
+
+log = structlog.get_logger(__name__)
+
+LOOK_S = 1.0
+QUIET_LOOK_S = 4.0
+LIVELY_S = 10.0
+WATCHES_PER_PEER = 2048
+
+Observation = dict[str, Any]
+# What differs each time and is no change: the moment, and the number we give it.
+NOT_A_CHANGE = ("at", "revision")
+
+
+@dataclass
+class Look:
+    """What one look gives: the observation, and where each terminal's foreground process is."""
+
+    observation: Observation
+    where: dict[str, Any]
+
+
+@dataclass
+class Watched:
+    """A lab somebody watches."""
+
+    lab: str
+    peers: dict[Peer, set[int]] = field(default_factory=dict)
+    revision: int = 0
+    last: Observation | None = None
+    where: dict[str, Any] = field(default_factory=dict)
+    lively_until: float = 0.0
+    stir: asyncio.Event = field(default_factory=asyncio.Event)
+    task: asyncio.Task[None] | None = None
+
+
+class Watches:
+    """All watches.
+
+    Args:
+        look: looks at a lab by its id; blocking; raises EngineError when the lab is not there or not ready.
+    """
+
+    def __init__(self, look: Callable[[str], Look]) -> None:
+        self._look = look
+        self._labs: dict[str, Watched] = {}
+        self._watches: dict[int, tuple[Peer, str]] = {}
+        self._per_peer: dict[Peer, int] = {}
+        self._ids = itertools.count(1)
+
+    def watch(self, peer: Peer, lab: str) -> int:
+        """Begin; what is known already is told at once."""
+        if self._per_peer.get(peer, 0) >= WATCHES_PER_PEER:
+            raise Exhausted(f"{WATCHES_PER_PEER} watches are on this connection already.", "End some: observe.unwatch.")
+        if peer not in self._per_peer:
+            peer.on_close.append(lambda: self._forget(peer))
+        self._per_peer[peer] = self._per_peer.get(peer, 0) + 1
+        number = next(self._ids)
+        self._watches[number] = (peer, lab)
+        watched = self._labs.get(lab)
+        if watched is None:
+            watched = self._labs[lab] = Watched(lab)
+            watched.task = asyncio.get_running_loop().create_task(self._keep_looking(watched))
+        watched.peers.setdefault(peer, set()).add(number)
+        if watched.last is not None:
+            asyncio.get_running_loop().call_soon(self._tell_all_of, watched, peer)  # behind the answer
+        return number
+
+    def unwatch(self, peer: Peer, number: int) -> None:
+        """End a watch."""
+        owner, lab = self._watches.get(number, (None, ""))
+        if owner is None:
+            raise NotFound(f"No watch {number}.", "It ended with its lab or its connection.")
+        if owner is not peer:
+            raise BadInput(f"Watch {number} belongs to another connection.")
+        self._end(number, peer, lab)
+
+    def lively(self, lab: str) -> None:
+        """Something was typed or printed there: look soon."""
+        watched = self._labs.get(lab)
+        if watched is not None:
+            watched.lively_until = asyncio.get_running_loop().time() + LIVELY_S
+            watched.stir.set()
+
+    def _end(self, number: int, peer: Peer, lab: str) -> None:
+        del self._watches[number]
+        self._per_peer[peer] -= 1
+        watched = self._labs.get(lab)
+        if watched is None:
+            return
+        numbers = watched.peers.get(peer, set())
+        numbers.discard(number)
+        if not numbers:
+            watched.peers.pop(peer, None)
+        if not watched.peers:
+            del self._labs[lab]
+            if watched.task is not None:
+                watched.task.cancel()
+
+    def _forget(self, peer: Peer) -> None:
+        for number, (owner, lab) in list(self._watches.items()):
+            if owner is peer:
+                self._end(number, peer, lab)
+        self._per_peer.pop(peer, None)
+
+    async def _keep_looking(self, watched: Watched) -> None:
+        """Look as long as somebody watches. A lab that is away for a moment (reset, pause) is waited for."""
+        loop = asyncio.get_running_loop()
+        while True:
+            began = loop.time()
+            watched.stir.clear()
+            try:
+                look = await asyncio.to_thread(self._look, watched.lab)
+            except EngineError:
+                look = None  # creating, paused, ended: `lab.state` tells of that
+            except Exception as error:  # the border of the task: a fault in a look must not end the watch in silence
+                log.exception("look_failed", lab=watched.lab, exc_info=error)
+                look = None
+            if look is not None:
+                self._compare(watched, look)
+            await asyncio.sleep(max(0.0, began + LOOK_S - loop.time()))
+            if loop.time() > watched.lively_until:
+                try:
+                    await asyncio.wait_for(watched.stir.wait(), QUIET_LOOK_S - LOOK_S)
+                except TimeoutError:
+                    pass
+
+    def _compare(self, watched: Watched, look: Look) -> None:
+        if watched.last is None or without_time(look.observation) != without_time(watched.last):
+            watched.revision += 1
+            watched.last = {**look.observation, "revision": watched.revision}
+            for peer in watched.peers:
+                self._tell_observed(watched, peer)
+        for terminal, where in look.where.items():
+            if watched.where.get(terminal) != where:
+                for peer in watched.peers:
+                    _tell_where(peer, terminal, where)
+        watched.where = look.where
+
+    def _tell_all_of(self, watched: Watched, peer: Peer) -> None:
+        self._tell_observed(watched, peer)
+        for terminal, where in watched.where.items():
+            _tell_where(peer, terminal, where)
+
+    @staticmethod
+    def _tell_observed(watched: Watched, peer: Peer) -> None:
+        told = wire.event(
+            "lab.observed", lab=watched.lab, revision=watched.revision, observation=fitting(watched.last or {})
+        )
+        peer.tell_news(("observed", watched.lab), told)
+
+
+def _tell_where(peer: Peer, terminal: str, where: Any) -> None:
+    peer.tell_news(("where", terminal), wire.event("terminal.where", terminal=terminal, where=where))
+
+
+def without_time(observation: Observation) -> Observation:
+    """What of an observation counts as the lab's state."""
+    return {key: value for key, value in observation.items() if key not in NOT_A_CHANGE}
+
+
+def fitting(observation: Observation) -> Observation:
+    """The observation, less its bulkiest parts where it would not fit a frame; `truncated` names what is missing."""
+    room, cut = wire.MAX_FRAME - 4096, list(observation.get("truncated", []))
+    for part in ("mounts", "links", "cgroups"):
+        if wire.length(observation) <= room:
+            break
+        observation = {**observation, part: type(observation.get(part, {}))()}
+        cut.append(part)
+    while wire.length(observation) > room and len(observation.get("processes", [])) > 1:
+        kept = observation["processes"][: len(observation["processes"]) // 2]
+        observation = {**observation, "processes": kept}
+        cut = [*[part for part in cut if part != "processes"], "processes"]
+    return {**observation, "truncated": cut} if cut else observation
