@@ -62,7 +62,10 @@ class Observer:
         """Where the foreground process of a terminal is, now. Raises as `observe`, and NotFound for the terminal."""
         if terminal not in self._view.terminals:
             raise NotFound(f"Lab {self._view.lab} has no terminal {terminal}.")
-        return where_is(self.observe(), terminal, self._view.terminals[terminal])
+        master = self._view.terminals[terminal]
+        found = where_is(self.observe(), terminal, master)
+        # One program may just have followed another, so that the group named now is not among those seen before.
+        return found if found.readable else where_is(self.observe(), terminal, master)
 
     def wheres(self, observation: Observation) -> dict[str, Where]:
         """The same for all terminals, from an observation just made, nearly for nothing."""

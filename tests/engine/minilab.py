@@ -22,6 +22,7 @@ from engine.observe import LabView, Observer
 
 HOST_ID = 1_900_000_000
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "PS1": "$ ", "TERM": "dumb", "HOME": "/"}
+_WALL = 0x40000000  # waitpid(2): also children whose end sends no signal
 ALL_KINDS = ["mnt", "uts", "ipc", "pid", "net", "user", "cgroup", "time"]
 
 
@@ -39,6 +40,7 @@ class MiniLab:
     def __init__(self, root: Root, group: Group, init: int, pidfd: int) -> None:
         self.root, self.group, self.init, self._pidfd = root, group, init, pidfd
         self.terminals: dict[str, int] = {}
+        self._children: list[int] = []
         self.observer = Observer(self.view())
 
     def view(self) -> LabView:
@@ -81,7 +83,8 @@ class MiniLab:
         return out
 
     def pids(self, comm: str) -> list[int]:
-        """Host pids of the lab's processes of this name."""
+        """Host pids of the lab's processes of this name; those that ended are reaped first."""
+        self._reap(os.WNOHANG)
         found = []
         for pid in self.group.pids():
             try:
@@ -98,6 +101,7 @@ class MiniLab:
 
     def close(self) -> None:
         self.group.kill()
+        self._reap(0)  # before init, which does not end while one of its namespace is a zombie
         os.waitpid(self.init, 0)
         for master in self.terminals.values():
             os.close(master)
@@ -106,7 +110,8 @@ class MiniLab:
         self.root.remove()
 
     def _inside(self, work: Callable[[], None]) -> None:
-        """A process in the lab's cgroup and namespaces. The helper that enters for it ends at once, as the engine's do."""
+        """A process in the lab's cgroup and namespaces, and our child. The helper that enters for it ends at once."""
+        read, write = os.pipe()
         fd = self.group.open_fd()
         try:
             pid, pidfd = syscalls.clone3(0, cgroup_fd=fd)
@@ -117,17 +122,27 @@ class MiniLab:
             try:
                 _join(self.group)
                 namespaces.enter(self._pidfd, ALL_KINDS)
-                if os.fork():
+                # Our child, not the helper's: an orphan would be left to the machine's init, which may reap it late.
+                inner, _ = syscalls.clone3(syscalls.CLONE_PARENT, exit_signal=0)
+                if inner:
+                    os.write(write, str(inner).encode())
                     os._exit(0)
                 os.setgroups([])
                 os.setresgid(0, 0, 0)
                 os.setresuid(0, 0, 0)
                 syscalls.prctl(syscalls.PR_SET_DUMPABLE, 1)
+                os.close(write)
                 work()
             finally:
                 os._exit(127)
         os.close(pidfd)
+        os.close(write)
+        with os.fdopen(read) as pipe:
+            self._children.append(int(pipe.read()))
         os.waitpid(pid, 0)
+
+    def _reap(self, flags: int) -> None:
+        self._children = [pid for pid in self._children if os.waitpid(pid, flags | _WALL)[0] == 0]
 
     def _exec(self, argv: tuple[str, ...], slave: int) -> None:
         os.setsid()
@@ -196,4 +211,3 @@ def mini_lab(instance: str) -> Iterator[MiniLab]:
         yield lab
     finally:
         lab.close()
-
