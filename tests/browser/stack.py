@@ -1,0 +1,109 @@
+"""The whole of Hako for a browser: supervisor, zygote, engine and web under an instance name of their own.
+
+`HAKO_BROWSER_URL` uses a running one instead, for a person who works on the page. Nothing here is a fake.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+READY_S = 120.0  # the base images are made once
+UP = """
+import sys
+from engine import supervisor
+from engine.settings import Settings
+sys.exit(supervisor.main(Settings(), supervisor.Address("127.0.0.1", int(sys.argv[1]))))
+"""
+
+
+class Stack:
+    """One running Hako; use as a context manager."""
+
+    def __init__(self, instance: str) -> None:
+        # Not pytest's folder: its parents are closed to other users, and the web process is one.
+        self.instance, self.folder = instance, Path(tempfile.mkdtemp(prefix=f"{instance}-"))
+        self.log = self.folder / "up.log"
+        self.url = os.environ.get("HAKO_BROWSER_URL", "").rstrip("/")
+        self.data = Path(os.environ.get("HAKO_BROWSER_DATA", self.folder / "data"))
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Stack:
+        if self.url:
+            return self
+        port = _free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        self.folder.chmod(0o755)
+        env = {
+            **os.environ,
+            "HAKO_INSTANCE": self.instance,
+            "HAKO_DATA": str(self.data),
+            "HAKO_RUN": str(self.folder / "run"),
+            "PYTHONPATH": str(ROOT),
+        }
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen([sys.executable, "-c", UP, str(port)], env=env, stdout=log, stderr=log)
+        wait_until(self._ready, f"Hako answers; its log is {self.log}", READY_S)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process is not None:
+            self.process.send_signal(signal.SIGINT)
+            self.process.wait(timeout=90)
+        shutil.rmtree(self.folder)
+
+    def _ready(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, self.log.read_text()[-4000:]
+        try:
+            with urllib.request.urlopen(f"{self.url}/readyz", timeout=5) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+    def forget_progress(self) -> None:
+        """As if nobody had learnt anything: there is one learner on a machine, and every test is a new one."""
+        with sqlite3.connect(self.data / "web/progress.sqlite3", timeout=10) as database:
+            for table in ("step_result", "attempt", "enrolment"):
+                database.execute(f"DELETE FROM {table}")
+
+    def kill_web(self) -> None:
+        """kill -9 of the web server and its worker; the supervisor starts another."""
+        assert self.process is not None, "not with HAKO_BROWSER_URL"
+        web = [pid for pid in _children(self.process.pid) if b"web.serve" in _cmdline(pid)]
+        assert web, "no web process"
+        for pid in [*web, *(child for parent in web for child in _children(parent))]:
+            os.kill(pid, signal.SIGKILL)
+
+
+def wait_until(condition: Callable[[], object], what: str | Callable[[], str], deadline_s: float = 20.0) -> None:
+    """Poll a condition no event tells of; fails with `what` when the time is over."""
+    end = time.monotonic() + deadline_s
+    while not condition():
+        assert time.monotonic() < end, f"in vain for {deadline_s:.0f} s: {what if isinstance(what, str) else what()}"
+        time.sleep(0.05)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _children(pid: int) -> list[int]:
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def _cmdline(pid: int) -> bytes:
+    return Path(f"/proc/{pid}/cmdline").read_bytes()
