@@ -98,4 +98,4 @@ def test_two_starts_on_a_bare_machine(bare: DebianRoot, instance: str, tmp_path:
         assert status == 0, machine.output()[-6000:]
         assert "Ended." in machine.output()
         if not network:
-            assert "Installing" not in machine.output(), "the second start installed something again"
+            assert "…" not in machine.output().replace("labs …", ""), "the second start made something again"

@@ -130,6 +130,23 @@ def test_a_changed_lock_is_installed_and_the_test_lock_serves_both(machine: Mach
     assert machine.calls.count("pip") == 3
 
 
+def test_the_page_is_built_once_for_its_sources(machine: Machine) -> None:
+    """Node builds static/dist on the first start and when a source changed, and is not asked otherwise."""
+    static = machine.checkout / "static"
+    (static / "src").mkdir(parents=True)
+    for name in ("package.json", "package-lock.json", "src/app.js"):
+        (static / name).write_text(name)
+    state = machine.state
+    machine.stub("npm", f'echo "npm $3" >>{state}/calls; mkdir -p "$2/node_modules" "$2/dist"')
+    for _ in range(2):
+        assert machine.run("setup").returncode == 0
+    assert [call for call in machine.calls if call.startswith("npm")] == ["npm ci", "npm run"]
+    (static / "src" / "app.js").write_text("other")
+    machine.run("setup")
+    machine.run("setup")
+    assert [call for call in machine.calls if call.startswith("npm")] == ["npm ci", "npm run", "npm run"]
+
+
 def test_packages_are_named_before_they_are_installed(machine: Machine) -> None:
     """Whoever looks at the screen reads the names while nothing has been done yet."""
     machine.stub("apt-get", "sleep 60")
