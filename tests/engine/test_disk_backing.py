@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,6 +64,35 @@ def test_on_overlay_everything_works_all_the_same(data: Path) -> None:
     with contextlib.closing(LabDisks(data / "disks").create("one", 64 * 1024**2)) as disk:
         assert os.stat("lab", dir_fd=disk.mount_fd).st_uid == 0
     LabDisks(data / "disks").destroy("one")
+
+
+@contextlib.contextmanager
+def _user_namespace() -> Iterator[int]:
+    """An fd of a new user namespace; what it prints shows that it is there, closing its input ends it."""
+    command = ["unshare", "--user", "--map-root-user", "sh", "-c", "echo there; read end"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"there\n"
+        fd = os.open(f"/proc/{process.pid}/ns/user", os.O_RDONLY)
+        try:
+            yield fd
+        finally:
+            os.close(fd)
+
+
+def test_layers_can_be_idmapped_only_after_it(data: Path) -> None:
+    """What `prepare` is for: a layer on overlay cannot be shown with a lab's ids, one on the image can."""
+    (data / "plain").mkdir()
+    backing.prepare(data)
+    (data / "layers" / "one").mkdir()
+    with _user_namespace() as userns:
+        for folder, refused in ((data / "plain", True), (data / "layers" / "one", False)):
+            fd = mounts.copy(str(folder))
+            try:
+                with pytest.raises(OSError, match="mount_setattr") if refused else contextlib.nullcontext():
+                    mounts.idmap(fd, userns)
+            finally:
+                os.close(fd)
 
 
 def test_twice_is_once_and_kept_over_a_restart(data: Path) -> None:
