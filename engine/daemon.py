@@ -90,6 +90,7 @@ class Daemon:
                 if self._end_labs:
                     await self._end(labs, containers)
             await containers.close()
+            views.close()
 
     def _signalled(self, end_labs: bool) -> None:
         self._end_labs = self._end_labs or end_labs

@@ -14,7 +14,6 @@ into plain data; what a lab is, `engine/lab.py` says. No call here reaches a con
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -250,19 +249,17 @@ class LabApi:
 
     async def snapshot(self, peer: Peer, args: Args) -> dict[str, Any]:
         """The lab as it is now."""
-        look = await asyncio.to_thread(self._views.look, self._lab(args).id)
-        return fitting(look.observation)
+        return fitting((await self._views.look(self._lab(args).id)).observation.to_dict())
 
     async def where(self, peer: Peer, args: Args) -> Any:
         """Where a terminal's foreground process is."""
         terminal = self._terminal(args)
-        look = await asyncio.to_thread(self._views.look, terminal.lab)
-        return look.where.get(terminal.id)
+        return (await self._views.look(terminal.lab)).where.get(terminal.id)
 
     async def evaluate(self, peer: Peer, args: Args) -> Any:
         """Evaluate predicates on the lab as it is now."""
         wanted, answers = args.items("predicates", dict, PREDICATES), args.mapping("answers")
-        return await asyncio.to_thread(self._views.evaluate, self._lab(args).id, wanted, answers)
+        return await self._views.evaluate(self._lab(args).id, wanted, answers)
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
@@ -286,6 +283,7 @@ class LabApi:
         terminal.subscribe(lambda: self.watches.lively(terminal.lab))
 
     def _lab_gone(self, lab: str) -> None:
+        self._views.forget(lab)
         for terminal in [known for known in self._minded.values() if known.lab == lab]:
             del self._minded[terminal.id]
             self._typed.forget(terminal.id)

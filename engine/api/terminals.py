@@ -192,7 +192,7 @@ class Terminals:
         self._streams[stream] = live
         self._mine(peer)[stream] = None
         asyncio.get_running_loop().call_soon(live.pump)  # behind the answer, which must come first
-        if snapshot and end > 0 and tty.exited is None:
+        if snapshot and begin > 0 and tty.exited is None:  # else it gets all there ever was, and needs no painting anew
             live.nudge()
         return {"stream": stream, "offset": begin, "reset": reset, "end": end}
 

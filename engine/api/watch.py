@@ -1,14 +1,14 @@
 """Watching labs: one look at a lab serves all who watch it, at most one a second, told only when something changed.
 
 Looking costs some milliseconds of processor, so a lab where nothing happens is looked at less often: what is typed or
-printed in it makes it `lively` for a while. The look itself (`engine/observe.py`) runs on a worker thread.
+printed in it makes it `lively` for a while. The look itself is `views.py`'s.
 """
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +16,9 @@ import structlog
 
 from engine.api import wire
 from engine.api.peer import Peer
+from engine.api.views import Look
 from engine.errors import BadInput, EngineError, Exhausted, NotFound
+from engine.observe import Observation
 
 log = structlog.get_logger(__name__)
 
@@ -25,18 +27,6 @@ QUIET_LOOK_S = 4.0
 LIVELY_S = 10.0
 WATCHES_PER_PEER = 2048
 
-Observation = dict[str, Any]
-# What differs each time and is no change: the moment, and the number we give it.
-NOT_A_CHANGE = ("at", "revision")
-
-
-@dataclass
-class Look:
-    """What one look gives: the observation, and where each terminal's foreground process is."""
-
-    observation: Observation
-    where: dict[str, Any]
-
 
 @dataclass
 class Watched:
@@ -44,7 +34,6 @@ class Watched:
 
     lab: str
     peers: dict[Peer, set[int]] = field(default_factory=dict)
-    revision: int = 0
     last: Observation | None = None
     where: dict[str, Any] = field(default_factory=dict)
     lively_until: float = 0.0
@@ -56,10 +45,10 @@ class Watches:
     """All watches.
 
     Args:
-        look: looks at a lab by its id; blocking; raises EngineError when the lab is not there or not ready.
+        look: looks at a lab by its id; raises EngineError when the lab is not there or not ready.
     """
 
-    def __init__(self, look: Callable[[str], Look]) -> None:
+    def __init__(self, look: Callable[[str], Awaitable[Look]]) -> None:
         self._look = look
         self._labs: dict[str, Watched] = {}
         self._watches: dict[int, tuple[Peer, str]] = {}
@@ -128,7 +117,7 @@ class Watches:
             began = loop.time()
             watched.stir.clear()
             try:
-                look = await asyncio.to_thread(self._look, watched.lab)
+                look: Look | None = await self._look(watched.lab)
             except EngineError:
                 look = None  # creating, paused, ended: `lab.state` tells of that
             except Exception as error:  # the border of the task: a fault in a look must not end the watch in silence
@@ -144,9 +133,9 @@ class Watches:
                     pass
 
     def _compare(self, watched: Watched, look: Look) -> None:
-        if watched.last is None or without_time(look.observation) != without_time(watched.last):
-            watched.revision += 1
-            watched.last = {**look.observation, "revision": watched.revision}
+        # The observer counts its changes; who asked for a snapshot in between may have made it count.
+        if watched.last is None or look.observation.revision != watched.last.revision:
+            watched.last = look.observation
             for peer in watched.peers:
                 self._tell_observed(watched, peer)
         for terminal, where in look.where.items():
@@ -162,22 +151,17 @@ class Watches:
 
     @staticmethod
     def _tell_observed(watched: Watched, peer: Peer) -> None:
-        told = wire.event(
-            "lab.observed", lab=watched.lab, revision=watched.revision, observation=fitting(watched.last or {})
-        )
-        peer.tell_news(("observed", watched.lab), told)
+        if watched.last is not None:
+            told = fitting(watched.last.to_dict())
+            event = wire.event("lab.observed", lab=watched.lab, revision=told["revision"], observation=told)
+            peer.tell_news(("observed", watched.lab), event)
 
 
 def _tell_where(peer: Peer, terminal: str, where: Any) -> None:
     peer.tell_news(("where", terminal), wire.event("terminal.where", terminal=terminal, where=where))
 
 
-def without_time(observation: Observation) -> Observation:
-    """What of an observation counts as the lab's state."""
-    return {key: value for key, value in observation.items() if key not in NOT_A_CHANGE}
-
-
-def fitting(observation: Observation) -> Observation:
+def fitting(observation: dict[str, Any]) -> dict[str, Any]:
     """The observation, less its bulkiest parts where it would not fit a frame; `truncated` names what is missing."""
     room, cut = wire.MAX_FRAME - 4096, list(observation.get("truncated", []))
     for part in ("mounts", "links", "cgroups"):
