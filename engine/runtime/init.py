@@ -86,7 +86,10 @@ def run(context: Context, steps: list[tuple[int, str, Args]], handlers: dict[str
 
 
 def _report(context: Context, number: int, text: str) -> None:
-    context.tell({"op": "error", "step": context.index, "errno": number, "text": text[:2000]})
+    try:
+        context.tell({"op": "error", "step": context.index, "errno": number, "text": text[:2000]})
+    except OSError:
+        pass  # the zygote gave up on this start (its deadline) and has told the daemon already
 
 
 def session(_: Context, args: Args) -> None:

@@ -41,14 +41,19 @@ class Engine:
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Carry out, within WAIT_S."""
+        return self.within(WAIT_S, work)
+
+    def within(self, deadline_s: float, work: Coroutine[Any, Any, T]) -> T:
+        """Carry out, within a deadline in seconds."""
 
         async def bounded() -> T:
-            async with asyncio.timeout(WAIT_S):
+            async with asyncio.timeout(deadline_s):
                 return await work
 
         return self._runner.run(bounded())
 
     def __enter__(self) -> Engine:
+        """Start it."""
         for path in (self.settings.data, self.settings.run):
             path.mkdir(parents=True)
         arguments = ["--socket", str(self.settings.zygote_socket), "--exits", str(self.settings.run / "exits")]
