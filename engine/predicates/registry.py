@@ -206,7 +206,7 @@ def checked(predicate: Any) -> tuple[str, dict[str, Any]]:
 
 def validate(predicates: Any) -> None:
     """Look a check's predicates through without evaluating them. Raises BadInput at the first mistake."""
-    if not isinstance(predicates, list) or not predicates:
+    if not isinstance(predicates, (list, tuple)) or not predicates:
         raise BadInput("A check is a list of predicates.", "Write [{hostname: {name: box}}].")
     for predicate in predicates:
         checked(predicate)
