@@ -18,6 +18,9 @@ from web.lesson_model import LANGS, Lesson, LessonError, Step
 HINTS = 3
 """How many stages of hints a step has: a thought, a direction, the commands."""
 
+ENOUGH = 3
+"""From so many questions on, a learner could guess by the place of the right answer."""
+
 AVOID: Mapping[str, Mapping[str, str]] = {
     "ja": {
         r"DockerFile": "Dockerfile",
@@ -72,6 +75,7 @@ def lint(folder: Path, source: Path, codes: Iterable[str], predicates: Iterable[
         found += _links(name, text, source)
         found += _places(name, text)
     found += _figures(folder, texts)
+    found += _order(lesson)
     for step in lesson.steps:
         found += _step(lesson, step, set(codes), sorted(predicates))
     return found
@@ -169,6 +173,15 @@ def _figures(folder: Path, texts: Mapping[str, str]) -> Iterator[LessonError]:
             yield LessonError(
                 f"{folder.name}/figures/{path.name}", 0, "is used nowhere; expected :::figure in the text"
             )
+
+
+def _order(lesson: Lesson) -> Iterator[LessonError]:
+    """The right answer does not always stand in the same place: a room notices."""
+    questions = [*(one for step in lesson.steps for one in step.predictions), *lesson.quiz]
+    right = [[option.right for option in one.options].index(True) for one in questions]
+    if len(right) >= ENOUGH and len(set(right)) == 1:
+        place = f"{right[0] + 1} of every question"
+        yield LessonError(f"{lesson.slug}/{LANGS[0]}.md", 0, f"the right answer is number {place}; expected a mixture")
 
 
 def _step(lesson: Lesson, step: Step, codes: set[str], predicates: list[str]) -> Iterator[LessonError]:

@@ -145,15 +145,17 @@ def _is_wide(text: str) -> bool:
 
 
 def _join_japanese_lines(state: StateCore) -> None:
-    """Core rule: a soft break between two wide characters disappears."""
+    """Core rule: a soft break beside a wide character disappears; between two narrow ones it stays a space."""
     for token in state.tokens:
         children = token.children or []
-        for index in range(1, len(children) - 1):
-            if children[index].type != "softbreak":
+        for index, child in enumerate(children):
+            if child.type != "softbreak":
                 continue
-            before, after = children[index - 1].content[-1:], children[index + 1].content[:1]
-            if _is_wide(before) and _is_wide(after):
-                children[index].type, children[index].content = "text", ""
+            # Emphasis and links have tokens without text of their own at either side.
+            before = next((one.content for one in reversed(children[:index]) if one.content), "")
+            after = next((one.content for one in children[index + 1 :] if one.content), "")
+            if _is_wide(before[-1:]) or _is_wide(after[:1]):
+                child.type, child.content = "text", ""
 
 
 def _markdown() -> MarkdownIt:

@@ -309,6 +309,19 @@ def test_lint_finds_words_to_avoid_in_japanese(folder: Path) -> None:
     assert [error for error in _lint(folder) if "ユーザー" in error and ":5:" in error]
 
 
+def test_the_right_answer_is_not_always_the_first(folder: Path) -> None:
+    """Three questions whose right answer stands in the same place give the game away."""
+    again = re.search(r":::predict guess.*?\n:::\n", TEXT, re.DOTALL)
+    assert again
+    more = "\n".join(again[0].replace("guess", name) for name in ("guess", "second", "third"))
+    for lang in LANGS:
+        _change(folder / f"{lang}.md", again[0], more)
+        _change(
+            folder / f"{lang}.md", "- [ ] No\n  Wrong.\n- [x] Yes\n  Right.", "- [x] Yes\n  Right.\n- [ ] No\n  Wrong."
+        )
+    assert any("number 1 of every question" in error for error in _lint(folder))
+
+
 def test_unused_figures_are_said(folder: Path) -> None:
     """A figure nobody shows is a mistake too."""
     (folder / "figures" / "g.svg").write_text(FIGURE, "utf-8")

@@ -57,9 +57,11 @@ def test_marks_and_keys() -> None:
     assert out.problems and out.problems[0][0] == 3 and ":ns[uds]" in out.html
 
 
-def test_a_line_break_between_japanese_characters_is_no_space() -> None:
+def test_a_line_break_beside_a_japanese_character_is_no_space() -> None:
     """The source may be wrapped anywhere in Japanese text; in other text a break stays one."""
     assert "一行目の二行目" in markup.render("一行目の\n二行目").html
+    assert "見て、<em>そこに</em>" in markup.render("見て、\n*そこに*").html
+    assert "です。<strong>lab</strong>" in markup.render("です。\n**lab**").html
     assert "one\ntwo" in markup.render("one\ntwo").html
 
 
