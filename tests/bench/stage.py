@@ -11,10 +11,13 @@ import os
 import secrets
 import shutil
 import signal
+import socket
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
@@ -23,7 +26,7 @@ from engine.children import Program
 from engine.errors import Failed, Unsupported
 from engine.images import base, reference
 from engine.images.store import Image, ImageStore
-from engine.linux import capabilities, cgroups, seccomp
+from engine.linux import capabilities, cgroups, procfs, seccomp
 from engine.settings import Settings
 from engine.supervisor import Address, programs
 
@@ -57,10 +60,18 @@ class Stage:
         folder: scratch, on a file system that can hold an overlay's upper directory.
         image: the image with `/now` in its top layer.
         settings: of the engine.
+        url: of the web server, if there is one.
+
+    Args:
+        web: start the web server too.
+        env: settings of engine and web beyond the usual, by the names of their environment.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, web: bool = False, env: dict[str, str] | None = None) -> None:
         self._stack = ExitStack()
+        self._web = web
+        self._env = env or {}
+        self._processes: dict[str, int] = {}
 
     def __enter__(self) -> Self:
         with self._stack as stack:
@@ -71,14 +82,39 @@ class Stage:
             for path in (self.settings.data, self.settings.run):
                 path.mkdir()
             self.image = self._make_image()
-            zygote, daemon, _ = programs(self.settings, Address("127.0.0.1", 0))
-            for program in (zygote, daemon):
-                stack.enter_context(_running(program))
+            self._start(stack)
             self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
+
+    def _start(self, stack: ExitStack) -> None:
+        """Zygote, engine and, if wanted, web: as `hako up` starts them, the web server with our own rights."""
+        port = _free_port() if self._web else 0
+        self.url = f"http://127.0.0.1:{port}"
+        for program in programs(self.settings, Address("127.0.0.1", port))[: 3 if self._web else 2]:
+            env = dict(program.env)
+            if program.name != "zygote":
+                env |= self._env
+            if program.name == "web":
+                env |= {"PYTHONPATH": str(HERE.parents[1])}
+                argv: tuple[str, ...] = (sys.executable, *program.argv[1:])
+                Path(env["HAKO_WEB_DATA"]).mkdir(parents=True)
+            else:
+                argv = program.argv
+            started = replace(program, argv=argv, env=env)
+            self._processes[program.name] = stack.enter_context(_running(started))
+        if self._web:
+            from tests.bench.page import wait_for_page  # the engine's own bench needs no HTTP client
+
+            wait_for_page(self.url)
+
+    def processor_seconds(self) -> dict[str, float]:
+        """Processor time used until now by each server, its children included."""
+        return {
+            name: sum(map(_ticks, _family(pid))) / os.sysconf("SC_CLK_TCK") for name, pid in self._processes.items()
+        }
 
     def _make_image(self) -> Image:
         compile_c(HERE / "now.c", self.folder / "now", "-static")
@@ -115,21 +151,21 @@ class Stage:
 
 
 @contextmanager
-def _running(program: Program) -> Iterator[None]:
+def _running(program: Program) -> Iterator[int]:
     """A program of the engine, from its "ready" to its end."""
     # SIGINT: the daemon ends its containers and removes what it made. The zygote knows no word but the last one.
-    word = signal.SIGINT if program.name == "engine" else signal.SIGKILL
+    word = {"zygote": signal.SIGKILL, "engine": signal.SIGINT}.get(program.name, signal.SIGTERM)
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
             program.argv, stdout=subprocess.PIPE, stderr=log, env=program.env, cwd=HERE.parents[1]
         )
         assert process.stdout is not None
         try:
-            if process.stdout.readline().strip() != b"ready":
+            if program.says_ready and process.stdout.readline().strip() != b"ready":
                 log.seek(0)
                 said = log.read()[-2000:].decode(errors="replace")
                 raise Failed(f"The {program.name} did not start: {said}")
-            yield
+            yield process.pid
         finally:
             process.send_signal(word)
             try:
@@ -138,6 +174,25 @@ def _running(program: Program) -> Iterator[None]:
                 process.kill()
                 process.wait()
             process.stdout.close()
+
+
+def _family(pid: int) -> list[int]:
+    """A server's own processes: for the zygote only itself, since its children are labs."""
+    name = procfs.cmdline(pid)
+    if any("zygote" in word for word in name):
+        return [pid]
+    return [pid, *map(int, procfs.read(f"/proc/{pid}/task/{pid}/children").split())]
+
+
+def _ticks(pid: int) -> int:
+    fields = procfs.read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
+    return int(fields[11]) + int(fields[12])
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def spawn(argv: list[str], stdout: int, stderr: int) -> int:
