@@ -241,6 +241,10 @@ class Checks:
 
     def _seen(self, page: Page, step: Step, check: Check, seen: set[str]) -> None:
         seen.add(check.id)
+        with self._turn:
+            for watch in self._watches.values():  # other pages of the same learner need not see it for themselves
+                if watch.step is step and watch.page.lab == page.lab and watch.page.attempt == page.attempt:
+                    watch.seen.add(check.id)
         if page.lesson is not None:
             self._progress.record(
                 page.who.learner, page.lesson.id, step.id, "check_done", name=check.id, in_attempt=page.attempt

@@ -73,9 +73,15 @@ class Progress:
     def __init__(self, engine: Engine, clock: Callable[[], float] = time.time) -> None:
         self._engine = engine
         self._clock = clock
+        self._solo: str | None = None  # asked with every request, and it never changes
 
     def solo_learner(self) -> str:
         """The id of the one learner of this installation, made at the first call."""
+        if self._solo is None:
+            self._solo = self._find_or_make_solo()
+        return self._solo
+
+    def _find_or_make_solo(self) -> str:
         query = select(learner.c.id).where(learner.c.kind == "solo").order_by(learner.c.created_at, learner.c.id)
         with self._engine.begin() as connection:
             found = connection.execute(query).scalar()

@@ -38,7 +38,8 @@ def options(settings: WebSettings) -> dict[str, Any]:
         # Must be above `threads`, else no idle keep-alive connection is kept at all.
         "worker_connections": settings.threads + 1000,
         "graceful_timeout": GRACE_S,
-        "keepalive": 5,
+        # A stopping worker waits this long for idle connections (2 s at most), and a page needs its few files at once.
+        "keepalive": 1,
         "max_requests": 0,  # never recycle a worker: it would cut every terminal
         "timeout": 30,  # the heartbeat of the worker's main loop, not a limit on websockets
         "worker_tmp_dir": "/dev/shm",  # the heartbeat file; on a disk its fsync can stall the worker

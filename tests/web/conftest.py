@@ -15,7 +15,7 @@ import pytest
 import requests
 
 from tests.web.fake_engine import FakeEngine
-from tests.web.lab_client import Browser, until
+from tests.web.lab_client import OPENED, Browser, until
 
 LESSONS = Path(__file__).parent / "lessons"
 
@@ -27,6 +27,7 @@ class Web:
     folder: Path
     env: dict[str, str] = field(default_factory=dict)
     port: int = 0
+    prefix: str = ""
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -57,7 +58,7 @@ class Web:
         assert self.process is not None
         assert self.process.poll() is None, self.log
         try:
-            return requests.get(f"{self.url}/healthz", timeout=5).ok
+            return requests.get(f"{self.url}{self.prefix}/healthz", timeout=5).ok
         except requests.ConnectionError:
             return False
 
@@ -113,6 +114,14 @@ def _stack(folder: Path) -> Iterator[Stack]:
         finally:
             if web.process is not None and web.process.poll() is None:
                 web.stop()
+
+
+@pytest.fixture(autouse=True)
+def closed() -> Iterator[None]:
+    """Close what the test opened, so that no socket is left to the garbage collector."""
+    yield
+    while OPENED:
+        OPENED.pop()()
 
 
 @pytest.fixture

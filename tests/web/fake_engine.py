@@ -1,7 +1,8 @@
-"""A small engine for the web tests: a real unix socket, the real wire, real ptys with bash, and labs that are only names.
+"""A small engine for the web tests: a real unix socket, the real wire, real ptys with bash, and labs that are only
+names.
 
-It stands at the seam (`lab.sock`), so web's own client, threads and reconnects are under test and nothing is patched. What
-it does not do: containers, limits, gathering, a second owner. Observations and check results are what a test sets.
+It stands at the seam (`lab.sock`), so web's own client, threads and reconnects are under test and nothing is patched.
+What it does not do: containers, limits, gathering, a second owner. Observations and check results are what a test sets.
 """
 
 from __future__ import annotations
@@ -45,6 +46,8 @@ class FakeTerminal:
     keys: set[str] = field(default_factory=set)
     change: threading.Condition = field(default_factory=threading.Condition)
     owner: FakeStream | None = None
+    #: What the last owner had consumed: until it comes back the ring is filled and not overrun.
+    seen: int = 0
 
     @property
     def start(self) -> int:
@@ -220,7 +223,13 @@ class FakeEngine:
         return method(peer, args, after)
 
     def do_engine_info(self, peer: Peer, args: dict[str, Any], after: Any) -> Any:
-        return {"version": "test", "kernel": "6.1", "cgroup": "v2", "storage_driver": "overlay", "namespaces": NAMESPACES}
+        return {
+            "version": "test",
+            "kernel": "6.1",
+            "cgroup": "v2",
+            "storage_driver": "overlay",
+            "namespaces": NAMESPACES,
+        }
 
     def do_lab_create(self, peer: Peer, args: dict[str, Any], after: Any) -> Any:
         now, ident = time.time(), f"lab{self.next_id()}"
@@ -300,7 +309,7 @@ class FakeEngine:
     def _pump(self, terminal: FakeTerminal) -> None:
         while True:
             with terminal.change:
-                terminal.change.wait_for(lambda: terminal.owner is None or _credit(terminal) > 0, 60)
+                terminal.change.wait_for(lambda: _credit(terminal) > 0 or terminal.id not in self.terminals, 60)
             try:
                 data = os.read(terminal.master, 16384)
             except OSError:
@@ -352,10 +361,10 @@ class FakeEngine:
         return {"stream": stream.id, "offset": offset, "reset": reset, "end": end}
 
     def _stream(self, stream: FakeStream) -> None:
-        terminal, told = stream.terminal, False
+        terminal = stream.terminal
         while not stream.ended:
             with terminal.change:
-                terminal.change.wait_for(lambda: stream.ended or told is False and _sendable(stream), 60)
+                terminal.change.wait_for(lambda: stream.ended or _sendable(stream), 60)
                 if stream.ended:
                     return
                 if stream.sent < terminal.start:
@@ -367,14 +376,14 @@ class FakeEngine:
             if data:
                 stream.peer.send(wire.event("terminal.output", stream=stream.id, offset=offset, data=data))
             elif gone:
-                told = True
                 stream.peer.send(wire.event("terminal.exit", stream=stream.id, status=terminal.exited))
+                return
 
     def end_stream(self, stream: FakeStream) -> None:
         with stream.terminal.change:
             stream.ended = True
             if stream.terminal.owner is stream:
-                stream.terminal.owner = None
+                stream.terminal.owner, stream.terminal.seen = None, stream.consumed
             stream.terminal.change.notify_all()
 
     def do_terminal_detach(self, peer: Peer, args: dict[str, Any], after: Any) -> Any:
@@ -430,7 +439,7 @@ class FakeEngine:
 
 def _credit(terminal: FakeTerminal) -> int:
     owner = terminal.owner
-    return HIGH if owner is None else HIGH - (terminal.end - owner.consumed)
+    return RING - (terminal.end - terminal.seen) - 16384 if owner is None else HIGH - (terminal.end - owner.consumed)
 
 
 def _sendable(stream: FakeStream) -> bool:

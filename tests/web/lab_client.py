@@ -1,7 +1,7 @@
 """A browser for tests: plain HTTP with a cookie jar, and a Socket.IO client with msgpack over a real websocket.
 
-python-socketio's own client plays the part of socket.io-client; what it receives is kept in order and can be waited for with
-a deadline.
+python-socketio's own client plays the part of socket.io-client; what it receives is kept in order and can be waited
+for with a deadline.
 """
 
 from __future__ import annotations
@@ -20,6 +20,10 @@ NAMESPACE = "/lab"
 DEADLINE_S = 15.0
 
 
+#: Closers of everything a test opened, called by a fixture at its end.
+OPENED: list[Callable[[], None]] = []
+
+
 class Browser:
     """One browser: cookies and the tokens of the page it has open."""
 
@@ -27,6 +31,7 @@ class Browser:
         self.url = url
         self.http = requests.Session()
         self.boot: dict[str, Any] = {}
+        OPENED.append(self.http.close)
 
     def get(self, path: str, **more: Any) -> requests.Response:
         return self.http.get(self.url + path, timeout=DEADLINE_S, **more)
@@ -56,7 +61,9 @@ class Browser:
 class LabSocket:
     """One websocket; keeps events, and bytes per stream with the offsets they came with."""
 
-    def __init__(self, browser: Browser, *, token: str | None = None, origin: str | None = None, acks: bool = True) -> None:
+    def __init__(
+        self, browser: Browser, *, token: str | None = None, origin: str | None = None, acks: bool = True
+    ) -> None:
         self.events: list[tuple[str, tuple[Any, ...]]] = []
         self.streams: dict[int, bytearray] = {}
         self.offsets: dict[int, int] = {}
@@ -69,6 +76,8 @@ class LabSocket:
         self.client.on("*", self._event, namespace=NAMESPACE)
         self.client.on("connect_error", lambda data: self._event("connect_error", data), namespace=NAMESPACE)
         self.client.on("disconnect", lambda *args: self._event("disconnect", *args), namespace=NAMESPACE)
+        self._tcp: Any = None
+        OPENED.append(self.close)
         self.client.connect(
             browser.url,
             headers={"Origin": origin or browser.url, "Cookie": browser.cookie_header},
@@ -78,6 +87,7 @@ class LabSocket:
             socketio_path=browser.boot["socket"]["path"].lstrip("/"),
             wait_timeout=DEADLINE_S,
         )
+        self._tcp = self.client.eio.ws.sock
 
     def _event(self, event: str, *args: Any) -> None:
         consumed = None
@@ -94,7 +104,10 @@ class LabSocket:
             self.events.append((event, args))
             self._change.notify_all()
         if consumed and self.acks:
-            self.client.emit("ack", consumed, namespace=NAMESPACE)
+            try:
+                self.client.emit("ack", consumed, namespace=NAMESPACE)
+            except socketio.exceptions.SocketIOError:
+                pass  # the connection ended meanwhile
 
     def ask(self, event: str, body: Any = None) -> Any:
         return self.client.call(event, body if body is not None else {}, namespace=NAMESPACE, timeout=DEADLINE_S)
@@ -134,7 +147,10 @@ class LabSocket:
         return tuple(self.wait(lambda: [args for args in self.of(event) if matching(*args)], event)[-1])
 
     def close(self) -> None:
+        """Disconnect, and close the TCP connection, which the client leaves open when the server was first."""
         self.client.disconnect()
+        if self._tcp is not None:
+            self._tcp.close()
 
     def __enter__(self) -> LabSocket:
         return self

@@ -34,7 +34,7 @@ def request_lang() -> str:
     if named in i18n.LANGS:
         return str(named)
     accept = request.headers.get("Accept-Language", "")
-    if accept in i18n.LANGS:  # our own scripts name exactly the page's language
+    if request.path.startswith("/api/") and accept in i18n.LANGS:  # our scripts name the language of their page
         return accept
     return i18n.choose(request.cookies.get(i18n.COOKIE), accept)
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from engineio.async_drivers._websocket_wsgi import SimpleWebSocketWSGI
 from flask import Flask
 from flask_socketio import SocketIO
 
 from web.gate import WS_PATH
 from web.sockets.packet import BrowserPacket
+from web.sockets.websocket import driver
 
 NAMESPACE = "/lab"
 
@@ -33,20 +31,6 @@ def make_socketio(app: Flask, message_bytes: int) -> SocketIO:
         manage_session=False,  # the cookie is read at connect and never again
         path=WS_PATH,
     )
-    bound_messages(socketio.server, message_bytes)
+    eio = socketio.server.eio
+    eio._async = {**eio._async, "websocket": driver(message_bytes)}
     return socketio
-
-
-def bound_messages(server: Any, message_bytes: int) -> None:
-    """Let simple-websocket refuse a long message while it arrives.
-
-    Engine.IO looks at the size only after the whole message is in memory and passes no limit down, so the driver's
-    websocket class is replaced by one that does.
-    """
-
-    class Bounded(SimpleWebSocketWSGI):  # type: ignore[misc]  # engineio is untyped
-        def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
-            self.server_args = {"max_message_size": message_bytes, "receive_bytes": 16 * 1024}
-            return super().__call__(environ, start_response)
-
-    server.eio._async = {**server.eio._async, "websocket": Bounded}

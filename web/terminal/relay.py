@@ -81,23 +81,23 @@ class Relay:
             self.drop(page)
         return {"stream": number, "offset": attached.offset, "end": attached.end, "reset": attached.reset}
 
-    def _attach(self, stream: Stream, offset: int | None) -> Attached:
+    def _attach(self, stream: Stream, offset: int | None, *, anew: bool = False) -> Attached:
         return self._engine.terminal_attach(
             stream.terminal,
             offset,
             stream.rows,
             stream.cols,
-            on_attached=lambda attached: self._enter(stream, attached),
+            on_attached=lambda attached: self._enter(stream, attached, attached.reset or anew),
         )
 
-    def _enter(self, stream: Stream, attached: Attached) -> None:
+    def _enter(self, stream: Stream, attached: Attached, reset: bool) -> None:
         """On the reader thread, before the stream's first output."""
         stream.engine_stream = attached.stream
         stream.sent = stream.consumed = attached.offset
         with self._lock:
             self._streams[attached.stream] = stream
             self._by_page.setdefault(stream.page.sid, {})[stream.number] = stream
-        if attached.reset:
+        if reset:
             self._reset(stream, attached.offset)
 
     def detach(self, page: Page, number: int) -> None:
@@ -236,7 +236,7 @@ class Relay:
             page = stream.page
             stream.terminal = self._engine.terminal_open(page.lab, stream.name, stream.rows, stream.cols).terminal
             page.terminals[stream.name] = stream.terminal
-            self._attach(stream, None)
+            self._attach(stream, None, anew=True)
 
     # -- books --------------------------------------------------------------------------------------------------------
 
