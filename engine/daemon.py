@@ -19,6 +19,7 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -39,7 +40,7 @@ from engine.runtime.container import Containers
 from engine.runtime.machine import Machine
 from engine.runtime.process import Zygote
 from engine.settings import Settings
-from engine.storage import union
+from engine.storage import backing, digests, union
 
 log = structlog.get_logger(__name__)
 
@@ -80,6 +81,7 @@ class Daemon:
             await labs.recover(found)
             lab_api.recover()  # before the loop turns: no byte may be read that nobody gates
             engine_api.recover()
+            prune(machine.images, labs, containers)
             log.info("recovered", labs=len(labs.all()), containers=len(containers.all()))
             async with self._serving(lab_api, engine_api):
                 life = asyncio.create_task(lab_api.life.run())
@@ -102,9 +104,12 @@ class Daemon:
         settings = self.settings
         settings.run.mkdir(mode=0o755, parents=True, exist_ok=True)
         settings.data.mkdir(mode=0o711, parents=True, exist_ok=True)
+        backing.prepare(settings.data)
         images = ImageStore(settings.data)
+        images.layers.sweep()
         await in_thread(lambda: base.ensure(images, progress=progress_log()))
-        driver, _ = union.choose(settings.data)
+        (settings.data / "containers").mkdir(mode=0o711, exist_ok=True)
+        driver, _ = union.choose(settings.data / "containers")
         groups = cgroups.Cgroups.detect().root(settings.instance)
         network = Network(settings)
         await network.setup()
@@ -118,6 +123,7 @@ class Daemon:
             if self._end_labs:
                 with contextlib.suppress(OSError):  # something of an earlier life is still in it: swept at next start
                     groups.remove()
+                backing.release(settings.data)
 
     @contextlib.asynccontextmanager
     async def _serving(self, lab_api: LabApi, engine_api: EngineApi) -> AsyncIterator[None]:
@@ -170,6 +176,17 @@ class Daemon:
                 "lab_disk_bytes": settings.lab_disk_bytes,
             },
         }
+
+
+def prune(images: ImageStore, labs: Labs, containers: Containers) -> None:
+    """Remove layers no image names any more: each change of the engine's own source makes one of the lab's anew.
+
+    Not while a lab runs: which layers it stands on is known to the kernel only.
+    """
+    if labs.all():
+        return
+    folders = (Path(layer).parent.name for container in containers.all() for layer in container.record.layers)
+    images.prune(digest for folder in folders if (digest := digests.from_folder_name(folder)) is not None)
 
 
 def progress_log(every_s: float = 1.0) -> Callable[[str, int, int], None]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.lab import Lab
 from tests.engine.engines import Engine, drop_images, shared_images
 
 
@@ -30,3 +31,11 @@ def own_engine(instance: str, tmp_path: Path) -> Iterator[Engine]:
     """An engine for one test that restarts it: what others hold of the shared one would be lost."""
     with Engine(instance, tmp_path / "engine", shared_images()) as made:
         yield made
+
+
+@pytest.fixture(scope="module")
+def lab(engine: Engine) -> Iterator[Lab]:
+    """One lab for the tests that change nothing in it that another would see."""
+    made = engine.run(engine.labs.create("tests"))
+    yield made
+    engine.run(engine.labs.remove(made))
