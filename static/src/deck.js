@@ -42,7 +42,10 @@ export class Deck extends EventTarget {
     this.split.element.hidden = true;
     this.tabs.addEventListener("keydown", (event) => this.tabKey(event));
     onTheme(() => this.each((frame) => frame.terminal?.restyle()));
-    onLanguage(() => this.draw());
+    onLanguage(() => {
+      this.each((frame) => frame.relabel());
+      this.draw();
+    });
     this.listen();
     this.draw();
   }
@@ -94,11 +97,25 @@ export class Deck extends EventTarget {
     }
     try {
       await frame.terminal?.attach(id);
+      frame.alive();
     } catch (error) {
       const trouble = /** @type {import("./connection.js").Trouble} */ (error);
       if (trouble.kind !== "offline") frame.say(`${trouble.message} ${trouble.hint ?? ""}`, "warn", 0);
     }
     return frame;
+  }
+
+  /** The lab is about to be another one: only these terminals stay. @param {string[]} names */
+  keep(names) {
+    for (const [name, frame] of this.frames) {
+      if (names.includes(name)) continue;
+      frame.dispose();
+      this.frames.delete(name);
+    }
+    this.beside = null;
+    const first = names.find((name) => this.frames.has(name)) ?? "";
+    if (!this.frames.has(this.active)) this.active = first;
+    this.layout();
   }
 
   /** @param {string} name @param {boolean} [focus] */
@@ -202,8 +219,7 @@ export class Deck extends EventTarget {
     const frame = this.frames.get(name);
     if (!frame) return;
     await this.connection.ask("close", { terminal: name }).catch(() => {}); // it may be gone already
-    frame.empty();
-    frame.ended = false;
+    frame.alive();
     frame.terminal?.stream.detached();
     frame.terminal?.stream.forget();
     if (frame.terminal) frame.terminal.id = "";

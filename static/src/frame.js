@@ -22,7 +22,8 @@ export class Frame {
     this.strip = h("div", { class: "strip", hidden: true });
     const props = { class: "frame", role: "tabpanel", id: `frame-${name}`, "aria-labelledby": `tab-${name}` };
     this.element = h("div", props, this.where.outline, this.where.element, this.screen, this.strip);
-    this.ended = false;
+    /** @type {number | null} the exit status of a shell that is gone */
+    this.ended = null;
     this.connection = connection;
   }
 
@@ -140,7 +141,7 @@ export class Frame {
 
   /** @param {number} status */
   exit(status) {
-    this.ended = true;
+    this.ended = status;
     if (this.terminal) this.terminal.exited = true;
     const again = h(
       "button",
@@ -150,6 +151,20 @@ export class Frame {
     this.fill(
       h("p", { class: "said info", role: "status" }, icon("info"), t("terminal.ended", { status }), " ", again),
     );
+  }
+
+  /** A shell is (again) behind this frame. */
+  alive() {
+    if (this.ended !== null) this.empty(false);
+    this.ended = null;
+  }
+
+  /** The words of the other language. */
+  relabel() {
+    this.terminal?.term.textarea?.setAttribute("aria-label", t("terminal.label", { name: this.name }));
+    this.where.show(this.where.where);
+    if (this.ended !== null) this.exit(this.ended);
+    else this.empty(false);
   }
 
   dispose() {

@@ -48,6 +48,7 @@ export class Page {
     connection.addEventListener("online", (event) => void this.opened(/** @type {CustomEvent} */ (event).detail));
     connection.on("lab", (lab) => this.setLab(lab));
     connection.on("observed", ({ observation }) => this.view.show(observation));
+    connection.on("where", ({ terminal, where }) => this.view.inFront(terminal, where));
     connection.on("checks", (told) => course.checked(told));
     connection.on("done", (told) => course.finished(told));
     connection.on("engine", ({ up }) => {
@@ -129,6 +130,7 @@ export class Page {
   /** @param {string} step the one to set up after it */
   async resetLab(step) {
     if (!this.lab) throw new Trouble({ message: t("line.no_lab") });
+    this.deck.keep(this.course.step?.terminals ?? ["lab"]);
     this.setLab(await this.api.labVerb(this.lab.id, "reset", { step }));
     await this.reopen();
   }

@@ -43,7 +43,7 @@ export class WhereLine {
   processText() {
     const front = this.where?.foreground;
     if (!front) return this.where ? t("where.unreadable") : t("where.unknown");
-    return `${plain(front.argv.join(" "), 28)} · pid ${front.nspid.at(-1) ?? front.pid}`;
+    return `${plain(front.argv.join(" ").replace(/^\S*\/(?=\S)/, ""), 28)} · pid ${front.nspid.at(-1) ?? front.pid}`;
   }
 
   /** The same for those who do not see the chips. */

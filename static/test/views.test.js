@@ -76,6 +76,7 @@ const words = {
   name: (one) => one.argv.join(" "),
   numbers: () => "pid 1 (25 in the lab)",
   shortNumbers: () => "pid 1",
+  here: () => false,
 };
 
 test("everything stands inside its box at every width", () => {

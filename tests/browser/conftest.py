@@ -1,4 +1,4 @@
-"""Debian's Chromium in front of the whole of Hako. One stack a session, a new browser context and no progress a test."""
+"""Debian's Chromium in front of the whole of Hako: one stack a session, a new context and no progress a test."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The terminal in the page, against the real engine: nothing lost, nothing doubled, and said in words when it cannot be."""
+"""The terminal in the page, on the real engine: nothing lost, nothing doubled, and said when it cannot be."""
 
 from __future__ import annotations
 

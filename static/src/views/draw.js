@@ -85,15 +85,16 @@ function outlines(box) {
 function header(box, news) {
   const parts = [];
   const base = 15;
-  if (box.title) parts.push(svg("text", { class: "title", x: box.inset, y: box.inset + base }, box.title));
+  if (box.title)
+    parts.push(svg("text", { class: "title", x: box.inset, y: box.inset + base, "aria-hidden": "true" }, box.title));
   for (const one of box.chips) {
     const letter = svg(
       "text",
-      { class: "letter", x: 9, y: 14, "text-anchor": "middle" },
+      { class: "letter", x: 9, y: 14, "text-anchor": "middle", "aria-hidden": "true" },
       KINDS[one.namespace.kind].letter,
     );
     const square = svg("rect", { class: "letter-box", x: 0.5, y: 1.5, width: 17, height: 17, rx: 2 });
-    const text = svg("text", { class: "inode", x: 23, y: base }, one.text);
+    const text = svg("text", { class: "inode", x: 23, y: base, "aria-hidden": "true" }, one.text);
     parts.push(
       svg(
         "g",
@@ -104,18 +105,21 @@ function header(box, news) {
       ),
     );
   }
-  if (box.note) parts.push(svg("text", { class: "title", x: box.inset, y: box.height - box.inset - 6 }, box.note));
+  if (box.note)
+    parts.push(
+      svg("text", { class: "title", x: box.inset, y: box.height - box.inset - 6, "aria-hidden": "true" }, box.note),
+    );
   if (news) parts.push(...newsTag(box, news));
   return parts;
 }
 
 /** Sits on the outline as a legend does. @param {Box} box @param {string} news */
 function newsTag(box, news) {
-  const width = cells(news) * 6.9 + 10;
+  const width = cells(news) * 7.5 + 10;
   const x = box.width - 14;
   return [
     svg("rect", { class: "news-ground", x: x - width, y: -8, width, height: 18 }),
-    svg("text", { class: "news", x: x - 5, y: 5, "text-anchor": "end" }, news),
+    svg("text", { class: "news", x: x - 5, y: 5, "text-anchor": "end", "aria-hidden": "true" }, news),
   ];
 }
 
@@ -134,8 +138,15 @@ function processSpot(spot, level, fresh) {
   });
   item.append(
     svg("rect", { class: "focus", x: -4, y: 1, width: spot.width + 8, height: LINE - 2, rx: 2 }),
-    svg("circle", { class: "dot", cx: 4, cy: 11, r: 3 }),
-    svg("text", { class: "name", x: 14, y: 15 }, spot.name, svg("tspan", { class: "numbers", dx: 8 }, spot.numbers)),
+    ...(spot.here
+      ? [svg("rect", { class: "cursor", x: 0.5, y: 4, width: 8, height: 14 })]
+      : [svg("circle", { class: "dot", cx: 4, cy: 11, r: 3 })]),
+    svg(
+      "text",
+      { class: "name", x: 14, y: 15, "aria-hidden": "true" },
+      spot.name,
+      svg("tspan", { class: "numbers", dx: 8 }, spot.numbers),
+    ),
   );
   return item;
 }

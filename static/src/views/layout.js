@@ -20,7 +20,7 @@ const SHORT = 8;
 /** @typedef {import("../types.js").Namespace} Namespace */
 
 /** @typedef {{x: number, y: number, namespace: Namespace, text: string, width: number}} ChipBox */
-/** @typedef {{x: number, y: number, width: number, process: Process, name: string, numbers: string}} ProcessSpot */
+/** @typedef {{x: number, y: number, width: number, process: Process, name: string, numbers: string, here: boolean}} ProcessSpot */
 /**
  * What is written where.
  * @typedef {object} Words
@@ -31,6 +31,7 @@ const SHORT = 8;
  * @property {(process: Process) => string} name
  * @property {(process: Process) => string} numbers
  * @property {(process: Process) => string} shortNumbers  for where the long ones have no room
+ * @property {(process: Process) => boolean} here  the keys of a terminal go to it
  */
 /**
  * @typedef {object} Box
@@ -145,7 +146,7 @@ function placeProcesses(group, inner, words) {
       x = 0;
       y += LINE;
     }
-    const spot = { x, y, width: Math.min(size, inner), process, name, numbers };
+    const spot = { x, y, width: Math.min(size, inner), process, name, numbers, here: words.here(process) };
     x += size + PROCESS_GAP;
     width = Math.max(width, x - PROCESS_GAP);
     return spot;

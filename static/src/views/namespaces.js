@@ -23,6 +23,8 @@ export class NamespacesView {
     this.seen = null;
     /** when each thing was first seen, 0 = it was there before the page looked @type {Map<string, number>} */
     this.since = new Map();
+    /** pid of the process in front to the name of its terminal @type {Map<number, string>} */
+    this.front = new Map();
     this.said = h("p", { class: "unseen", role: "status" });
     this.toggle = h("span", {});
     this.canvas = h("div", { class: "canvas" });
@@ -39,7 +41,8 @@ export class NamespacesView {
   /** @param {import("../types.js").Observation} observation */
   show(observation) {
     const keys = keysOf(observation);
-    const first = this.seen === null || this.seen.lab !== observation.lab;
+    // After a reset all is new, so nothing is.
+    const first = this.seen?.lab !== observation.lab || this.seen.init.pid !== observation.init.pid;
     if (first) this.since.clear();
     const came = [...keys].filter((key) => !this.since.has(key));
     const went = [...this.since.keys()].filter((key) => !keys.has(key));
@@ -60,6 +63,13 @@ export class NamespacesView {
       names(went).length ? t("views.went", { names: names(went).join(", ") }) : "",
     ].filter(Boolean);
     if (sentences.length) this.said.textContent = sentences.join(" ");
+  }
+
+  /** Who has the keys of which terminal. @param {string} terminal @param {import("../types.js").Where | null} where */
+  inFront(terminal, where) {
+    for (const [pid, name] of this.front) if (name === terminal) this.front.delete(pid);
+    if (where?.foreground) this.front.set(where.foreground.pid, terminal);
+    this.draw();
   }
 
   /** What is new is of no use below the edge; but never move what a person is walking in. */
@@ -114,7 +124,7 @@ export class NamespacesView {
     const seen = /** @type {import("../types.js").Observation} */ (this.seen);
     const scale = mapScale();
     const room = Math.max(300, Math.floor((this.canvas.clientWidth - 2) / scale));
-    const lab = layout(groups(seen), room - 2 * PAD, wordsOf(seen));
+    const lab = layout(groups(seen), room - 2 * PAD, wordsOf(seen, this.front));
     lab.width = room - 2 * PAD;
     Object.assign(lab, { x: PAD, y: PAD + LINE });
     const height = lab.height + LINE + 2 * PAD;

@@ -9,16 +9,21 @@ import { t } from "../strings.js";
 /** @typedef {import("../types.js").Process} Process */
 /** @typedef {import("../types.js").Observation} Observation */
 
-/** @param {Observation} seen @returns {import("./layout.js").Words} */
-export function wordsOf(seen) {
+/**
+ * @param {Observation} seen
+ * @param {Map<number, string>} front pid of the process in front to the name of its terminal
+ * @returns {import("./layout.js").Words}
+ */
+export function wordsOf(seen, front) {
   return {
     em: 7.83, // JetBrains Mono at 13 px is 0.6 em: 7.8, and a hair so that rounding never clips
     title: (group) => (group.key ? "" : t("views.lab")),
     note: (group) => (group.keptBy ? t(`views.kept_${group.keptBy}`) : ""),
     chip: (one) => [String(one.inode), fact(one, seen)].filter(Boolean).join(" "),
-    name: (one) => plain(one.argv.join(" ") || one.comm, 26),
-    numbers: (one) => pids(one, true),
-    shortNumbers: (one) => pids(one, false),
+    name: (one) => plain(command(one), 26),
+    numbers: (one) => pids(one, front, true),
+    shortNumbers: (one) => pids(one, front, false),
+    here: (one) => front.has(one.pid),
   };
 }
 
@@ -51,8 +56,19 @@ function offsets(clocks) {
   return shifted.map(([clock, seconds]) => `${plain(clock, 12)} ${seconds > 0 ? "+" : ""}${seconds} s`).join(", ");
 }
 
-/** Its pid in its own namespace, and in the lab's where that is another. @param {Process} one @param {boolean} both */
-function pids(one, both) {
+/** As typed, without the path of the program. @param {Process} one */
+function command({ argv, comm }) {
+  const [program = comm, ...rest] = argv;
+  return [program.replace(/^.*\/(?=.)/, ""), ...rest].join(" ");
+}
+
+/**
+ * Its pid in its own namespace, in the lab's where that is another, and the terminal whose keys go to it.
+ * @param {Process} one @param {Map<number, string>} front @param {boolean} both
+ */
+function pids(one, front, both) {
   const own = t("views.pid", { pid: one.nspid.at(-1) ?? one.pid });
-  return both && one.nspid.length > 1 ? `${own} ${t("views.pid_lab", { pid: one.nspid[0] })}` : own;
+  const lab = both && one.nspid.length > 1 ? ` ${t("views.pid_lab", { pid: one.nspid[0] })}` : "";
+  const terminal = front.get(one.pid);
+  return own + lab + (terminal ? ` · ${terminal}` : "");
 }
