@@ -174,6 +174,22 @@ class Socket:
         if errors:
             raise errors[min(errors)]
 
+    def get(self, message: Message) -> Reply:
+        """One thing: the single reply to a request that names it.
+
+        Raises:
+            OSError: the kernel has no such thing, ENODEV say.
+        """
+        self._sequence += 1
+        self._socket.send(_pack(message, self._sequence, 0))
+        while True:
+            for kind, flags, sequence, body in split(self._socket.recv(RECEIVE_BYTES)):
+                if sequence != self._sequence:
+                    continue
+                if kind == NLMSG_ERROR:
+                    raise _error(*refusal(body, flags), message.what)
+                return Reply(kind, body)
+
     def dump(self, message: Message) -> list[Reply]:
         """Everything of a kind: the replies to a request with NLM_F_DUMP, as of one moment.
 

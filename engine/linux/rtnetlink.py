@@ -237,6 +237,15 @@ class Route(Socket):
         """`ip -d link`: every link."""
         return [parse_link(reply.body) for reply in self.dump(Message(RTM_GETLINK, 0, _link(), "link show"))]
 
+    def link(self, name: str) -> Link:
+        """`ip -d link show NAME`: one link, without reading all others.
+
+        Raises:
+            OSError: ENODEV, there is none of this name.
+        """
+        message = Message(RTM_GETLINK, 0, _link() + attribute(IFLA_IFNAME, name), f"link show {name}")
+        return parse_link(self.get(message).body)
+
     def addresses(self) -> dict[int, list[IPv4Interface | IPv6Interface]]:
         """`ip address`: the addresses of each link, by its index."""
         found: dict[int, list[IPv4Interface | IPv6Interface]] = {}

@@ -105,10 +105,12 @@ def bridge_index(route: Route, segment: Segment) -> int:
     Raises:
         Failed: somebody deleted it.
     """
-    for link in route.links():
-        if link.name == segment.bridge:
-            return link.index
-    raise Failed(f"The bridge {segment.bridge} is gone.", "Start the engine again; it is made anew.")
+    try:
+        return route.link(segment.bridge).index
+    except OSError as error:
+        if error.errno not in _GONE:
+            raise
+        raise Failed(f"The bridge {segment.bridge} is gone.", "Start the engine again; it is made anew.") from error
 
 
 def make_namespace() -> tuple[int, Route]:
@@ -158,7 +160,7 @@ def wire(route: Route, port: Port, fd: int, inside: Route) -> None:
         netns.set_sysctls({f"ipv6/conf/{port.link}/disable_ipv6": "1"})  # else the host greets its container in IPv6
         # Isolation is part of the message that sets the port up: there is no moment in which it is not isolated.
         route.request(rtnetlink.set_port_up(port.link, isolated=port.isolated, alias=port.alias))
-        index = next(link.index for link in inside.links() if link.name == "eth0")
+        index = inside.link("eth0").index
         inside.request(
             rtnetlink.set_up("lo"),
             rtnetlink.set_up("eth0"),

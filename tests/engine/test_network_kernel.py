@@ -483,6 +483,9 @@ def test_links_addresses_and_routes_are_read_as_ip_shows_them(net: Wires) -> Non
         links = {link.name: link for link in route.links()}
         assert (links["bridge7"].kind, links["uplink"].kind, links["lo"].kind) == ("bridge", "veth", "")
         assert links["uplink"].alias == "to the world"
+        assert route.link("uplink") == links["uplink"]
+        with pytest.raises(OSError, match="link show nowhere: No such device"):
+            route.link("nowhere")
         assert links["uplink"].mac in net.ip("link", "show", "uplink")
         assert f"uplink@if{links['uplink'].peer}:" in net.ip("link", "show", "uplink")
         assert HOST_UPLINK in route.addresses()[links["uplink"].index]
