@@ -110,7 +110,8 @@ def held() -> int:
 def drop_bounding(bounding: int) -> None:
     """Take everything but `bounding` out of the bounding set; needs CAP_SETPCAP for what is really dropped.
 
-    What is out already is skipped, so it can be called again by a process that no longer has CAP_SETPCAP.
+    What is out already is skipped, so it can be called again by a process that no longer has CAP_SETPCAP. The kernel is
+    asked, not /proc/self/status: in a lab that file may be the learner's.
     """
     for number in range(64):
         if bounding >> number & 1:

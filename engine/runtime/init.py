@@ -34,6 +34,10 @@ Args = dict[str, Any]
 #: Exit statuses of a container whose program could not be started, as Docker and shells give them.
 NOT_EXECUTABLE, NOT_FOUND = 126, 127
 
+#: What the zygote ignores; every child takes it back. A Ctrl-C at `hako up` is the supervisor's, which ends labs in
+#: order.
+IGNORED = (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE, signal.SIGXFSZ)
+
 _TIOCSPTLCK, _TIOCGPTPEER = 0x40045431, 0x5441
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -99,10 +103,8 @@ def session(_: Context, args: Args) -> None:
     and a learner's Ctrl-C would be dead. `keyring` gives a session keyring of its own (keyrings(7)).
     """
     syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
-    for number in range(1, 65):
-        if number not in (signal.SIGKILL, signal.SIGSTOP, 32, 33):
-            signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    for number in IGNORED:
+        signal.signal(number, signal.SIG_DFL)
     os.setsid()
     if "keyring" in args:
         try:

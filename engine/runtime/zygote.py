@@ -341,13 +341,19 @@ def keep_only(fds: set[int]) -> None:
     syscalls.close_range(first)
 
 
+def _default_signals() -> None:
+    """Whatever this process inherited, its children shall start with defaults; see signal(7)."""
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        signal.signal(number, signal.SIG_IGN if number in init.IGNORED else signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+
+
 def main(arguments: list[str]) -> None:
     """Listen at `--socket`, write statuses below `--exits`, serve for ever."""
     options = dict(zip(arguments[::2], arguments[1::2], strict=True))
     syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
     syscalls.set_name("hako-zygote")
-    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
-        signal.signal(number, signal.SIG_IGN)  # a Ctrl-C at `hako up` is for the supervisor, which ends labs in order
+    _default_signals()
     os.umask(0o022)
     os.chdir("/")
     path = options["--socket"]
