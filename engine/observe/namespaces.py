@@ -243,7 +243,7 @@ class NamespaceReader:
         # The lab's own parent is the engine's and maps the same block; nobody in the lab can see further up.
         uids = above.uid_map if above is not None else lab_map
         gids = above.gid_map if above is not None else lab_map
-        return _relative(facts.uid_map, uids), _relative(facts.gid_map, gids)
+        return relative_lines(facts.uid_map, uids), relative_lines(facts.gid_map, gids)
 
 
 @dataclass(slots=True)
@@ -261,7 +261,7 @@ def _members(processes: Iterable[Process]) -> dict[Key, list[Process]]:
     return members
 
 
-def _relative(lines: Iterable[IdMap], above: tuple[IdMap, ...]) -> Lines:
+def relative_lines(lines: Iterable[IdMap], above: tuple[IdMap, ...]) -> Lines:
     """Lines with host ids turned into lines with the ids of the namespace above."""
     found = []
     for line in lines:
