@@ -7,6 +7,8 @@ from pathlib import Path
 from click.testing import CliRunner
 
 from web.lesson_cli import main
+from web.lesson_text import DIRECTIVES
+from web.markup import MODES
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -43,3 +45,12 @@ def test_no_engine(tmp_path: Path) -> None:
     """Who forgot to start it is told how."""
     code, output = _run("test", "--socket", str(tmp_path / "none.sock"), "namespaces")
     assert code == 1 and "hako up" in output
+
+
+def test_the_authors_guide_names_every_directive_and_block() -> None:
+    """docs/lessons.md is what an author reads: it must not lag behind the code."""
+    guide = (ROOT / "docs" / "lessons.md").read_text("utf-8")
+    for name in DIRECTIVES:
+        assert f"`:::{name}" in guide
+    for mode in (*MODES, "output"):
+        assert f"```{mode}" in guide
