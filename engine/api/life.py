@@ -65,7 +65,7 @@ class Life:
             self._tell_if_new(lab, now)
         living = {lab.id for lab in self._labs.all()}
         for lab in [lab for lab in self._known.values() if lab.id not in living]:
-            self.changed(lab)
+            self._tell_if_new(lab, now)
 
     async def _end(self, lab: Lab, reason: str) -> None:
         try:
@@ -74,7 +74,8 @@ class Life:
             log.warning("lab_not_ended", lab=lab.id, error=str(error))
 
     def changed(self, lab: Lab) -> None:
-        """Something was done to it: tell at once."""
+        """Something was done to it: tell at once, also where it looks as before (a reset)."""
+        self._told.pop(lab.id, None)
         self._tell_if_new(lab, self._clock())
 
     def _tell_if_new(self, lab: Lab, now: float) -> None:
