@@ -114,8 +114,7 @@ def _kill_one_by_one(path: Path, freezer: Path | None) -> None:
                 continue
         if brake:
             thaw(brake)
-        if brake is None or not pids_below(path):
-            time.sleep(_POLL_S)
+        time.sleep(_POLL_S)  # for the killed to end
 
 
 def remove_tree(path: Path, deadline_s: float = 2.0) -> None:
