@@ -30,13 +30,14 @@ function hintButton(section, step, course) {
     const open = Math.min(hints.length, course.of(step).hints ?? 0);
     for (const [index, hint] of hints.entries()) hint.hidden = index >= open;
     word.textContent = open < hints.length ? t("help.hint", { at: open + 1, of: hints.length }) : t("help.no_more");
-    button.disabled = open >= hints.length;
+    button.setAttribute("aria-disabled", String(open >= hints.length)); // not disabled: that would drop the focus
   };
   const button = h(
     "button",
     {
       type: "button",
       onclick: () => {
+        if (button.getAttribute("aria-disabled") === "true") return;
         course.note(step, "hint", (course.of(step).hints ?? 0) + 1);
         draw();
       },
@@ -56,7 +57,8 @@ function showButton(step, page, said) {
     {
       type: "button",
       onclick: async () => {
-        button.disabled = true;
+        if (button.getAttribute("aria-disabled") === "true") return;
+        button.setAttribute("aria-disabled", "true");
         said.textContent = t("help.showing");
         try {
           page.course.note(step, "shown", true);
@@ -67,7 +69,7 @@ function showButton(step, page, said) {
         } catch (error) {
           said.textContent = words(error);
         } finally {
-          button.disabled = false;
+          button.removeAttribute("aria-disabled");
         }
       },
     },

@@ -15,7 +15,7 @@ export function mountPredictions(root, step, course) {
 function mountOne(form, step, course) {
   const id = form.dataset.predict ?? "";
   const kind = form.closest("[data-quiz]") ? "quiz" : "predicted";
-  const said = h("p", { class: "predict-said", role: "status" });
+  const said = h("p", { class: "predict-said", role: "status", tabindex: -1 });
   const commit = h("button", { type: "submit", class: "primary", disabled: true }, t(`predict.commit_${kind}`));
   form.prepend(h("p", { class: "predict-head" }, icon("circleHelp"), t(`predict.head_${kind}`)));
   form.querySelector("fieldset")?.append(h("p", { class: "predict-actions" }, commit));
@@ -29,6 +29,7 @@ function mountOne(form, step, course) {
     if (!choice()) return;
     course.note(step, kind, { [id]: choice() });
     reveal(form, choice(), said, commit);
+    said.focus({ preventScroll: true }); // the button that had it is gone
   });
   const kept = course.of(step)[kind]?.[id];
   if (!kept) return;
