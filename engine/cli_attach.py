@@ -27,6 +27,8 @@ CHUNK = 32 * 1024
 OURS = {signal.SIGCHLD, signal.SIGURG, signal.SIGPIPE, signal.SIGWINCH, signal.SIGKILL, signal.SIGSTOP,
         signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGCONT, signal.SIGSEGV, signal.SIGBUS,
         signal.SIGFPE, signal.SIGILL}  # fmt: skip
+# Ctrl-] leaves a lab's terminal, which goes on; a container ends by its own means.
+LEAVE = b"\x1d"
 FOR_EVER_S = 10 * 365 * 86400.0
 
 
@@ -42,26 +44,28 @@ class Session:
     """One attachment.
 
     Args:
+        words: the calls that carry input, its end, signals and sizes: "container", or "terminal" for a lab's.
         terminal: the program has a terminal; ours, if it is one, becomes raw for it.
         interactive: hand our input on.
     """
 
-    def __init__(self, engine: Connection, *, terminal: bool, interactive: bool) -> None:
-        self._engine = engine
+    def __init__(self, engine: Connection, *, terminal: bool, interactive: bool, words: str = "container") -> None:
+        self._engine, self._words = engine, words
         self._terminal, self._interactive = terminal and os.isatty(0), interactive
         self._target: dict[str, str] = {}
         self._names: dict[int, str] = {}
         self._open: set[int] = set()
         self._status: int | None = None
-        self._lost = False
+        self._lost = self._left = False
         self._wake_r, self._wake_w = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(self._wake_w, False)
 
     def start(self, call: str, args: dict[str, Any]) -> dict[str, Any]:
-        """Make the call that starts the program; its output is written from the first byte on."""
+        """Make the call that starts the program, or attaches; its output is written from the first byte on."""
         self._engine.on_event(self._heard)
         started: dict[str, Any] = self._engine.call(call, {**args, "attach": True}, on_reply=self._started)
-        self._target = {"exec": started["exec"]} if "exec" in started else {"container": args["container"]}
+        key = "exec" if "exec" in started else self._words
+        self._target = {key: started.get("exec") or args[key]}
         return started
 
     def stay(self) -> int:
@@ -73,8 +77,10 @@ class Session:
         with self._signals(), self._raw():
             if self._interactive:
                 threading.Thread(target=self._type, name="stdin", daemon=True).start()
-            while self._open and not self._lost:
+            while self._open and not self._lost and not self._left:
                 self._handle(os.read(self._wake_r, 4096))
+        if self._left:
+            return 0
         if self._lost or self._status is None:
             raise Disconnected("The connection to the engine broke; the program goes on without us.", "See `hako ps`.")
         return self._status
@@ -83,7 +89,8 @@ class Session:
 
     def _started(self, answer: dict[str, Any]) -> None:
         """Know the streams before their first event is looked at."""
-        self._names = {int(stream["stream"]): name for name, stream in answer.get("streams", {}).items()}
+        streams = answer.get("streams", {}) if "stream" not in answer else {"tty": answer}
+        self._names = {int(stream["stream"]): name for name, stream in streams.items()}
         self._open = set(self._names)
 
     def _heard(self, event: Event) -> None:
@@ -126,8 +133,12 @@ class Session:
         """Hand our input on, piece by piece: the answer comes when the program's terminal or pipe took it."""
         try:
             while data := os.read(0, CHUNK):
-                self._engine.call("container.input", {**self._target, "data": data}, timeout_s=FOR_EVER_S)
-            self._engine.call("container.close_stdin", self._target)
+                if data == LEAVE and self._words == "terminal":
+                    self._left = True
+                    self._wake()
+                    return
+                self._engine.call(f"{self._words}.input", {**self._target, "data": data}, timeout_s=FOR_EVER_S)
+            self._engine.call(f"{self._words}.close_stdin", self._target)
         except (EngineError, OSError):  # it has ended, or takes no input: its status is on its way
             pass
 
@@ -137,9 +148,11 @@ class Session:
         for number in numbers:
             if number == signal.SIGWINCH and self._terminal:
                 self._resize()
+            elif number and self._words == "terminal":  # a lab's shell goes on without us; no signal is meant for it
+                raise SystemExit(128 + number)
             elif number:
                 try:
-                    self._engine.call("container.signal", {**self._target, "signal": number})
+                    self._engine.call(f"{self._words}.signal", {**self._target, "signal": number})
                 except Disconnected:
                     raise
                 except EngineError:  # it has ended meanwhile
@@ -147,7 +160,7 @@ class Session:
 
     def _resize(self) -> None:
         found = os.get_terminal_size(0)
-        self._engine.tell("container.resize", {**self._target, "rows": found.lines, "cols": found.columns})
+        self._engine.tell(f"{self._words}.resize", {**self._target, "rows": found.lines, "cols": found.columns})
 
     @contextmanager
     def _signals(self) -> Iterator[None]:

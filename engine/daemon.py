@@ -39,7 +39,7 @@ from engine.network import Network
 from engine.runtime.container import Containers
 from engine.runtime.machine import Machine
 from engine.runtime.process import Zygote
-from engine.settings import Settings
+from engine.settings import Settings, load
 from engine.storage import backing, digests, union
 
 log = structlog.get_logger(__name__)
@@ -272,7 +272,7 @@ def main() -> int:
     set_up_logs()
     os.umask(0o022)
     try:
-        asyncio.run(Daemon(Settings()).run())
+        asyncio.run(Daemon(load()).run())
     except EngineError as error:
         log.error("engine_failed", problem=error.message, hint=error.hint)
         return 1

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from engine.errors import BadInput
 
 MIB = 1024 * 1024
 
@@ -49,3 +51,19 @@ class Settings(BaseSettings):
     def zygote_socket(self) -> Path:
         """Where the daemon talks to the zygote."""
         return self.run / "zygote.sock"
+
+
+def load(**values: object) -> Settings:
+    """The settings of the environment, with `values` over them.
+
+    Raises:
+        BadInput: one of them is not what it must be; names the variable.
+    """
+    try:
+        return Settings(**values)  # type: ignore[arg-type]
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "_".join(str(part) for part in first["loc"]).upper()
+        raise BadInput(
+            f"The setting HAKO_{name} is wrong: {first['msg']}.", "docs/configuration.md lists them."
+        ) from None
