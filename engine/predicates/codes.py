@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-#: code -> names of its parameters. `kind` is a kind of namespace, `kinds` and the like are lists of them.
+#: code -> names of its parameters. `pid` is the number that the lab host has for the process: one a learner can type.
+#: `kind` is a kind of namespace, `kinds` and the like are lists of them.
 CODES: dict[str, tuple[str, ...]] = {
     # It holds. What was found is in extra parameters, where there is something: pid, comm, inode.
     "ok": (),

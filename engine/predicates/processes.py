@@ -51,7 +51,7 @@ def process_in_ns(world: World, args: Args) -> Result:
 
 
 def _found(process: Process, args: Args) -> Result:
-    seen: dict[str, Any] = {"pid": process.pid, "comm": process.comm}
+    seen: dict[str, Any] = {"pid": process.nspid[0], "comm": process.comm}
     for kind in args.get("differs", ())[:1]:
         seen["inode"] = process.ns[kind]
     return holds(**seen)
@@ -69,7 +69,7 @@ def _nobody(world: World, args: Args, kind: str) -> Result:
 
 
 def _child_outside(process: Process) -> Result:
-    return fails("child_outside", pid=process.pid, comm=process.comm, started=process.children_pid_ns != 0)
+    return fails("child_outside", pid=process.nspid[0], comm=process.comm, started=process.children_pid_ns != 0)
 
 
 def unmet(world: World, process: Process, args: Args) -> list[tuple[int, Result]]:
@@ -91,27 +91,27 @@ def _differs(world: World, process: Process, wanted: tuple[str, ...]) -> tuple[i
     if "pid" in missing and world.left_outside(process):
         result = _child_outside(process)
     else:
-        result = fails("kinds_missing", missing=missing, have=have, pid=process.pid, comm=process.comm)
+        result = fails("kinds_missing", missing=missing, have=have, pid=process.nspid[0], comm=process.comm)
     return 10 * len(missing), result  # nearer by one kind beats everything else
 
 
 def _same(world: World, process: Process, wanted: tuple[str, ...]) -> tuple[int, Result] | None:
     extra = [kind for kind in wanted if world.own(process, kind)]
-    return (len(extra), fails("kinds_extra", extra=extra, pid=process.pid, comm=process.comm)) if extra else None
+    return (len(extra), fails("kinds_extra", extra=extra, pid=process.nspid[0], comm=process.comm)) if extra else None
 
 
 def _nspid(world: World, process: Process, wanted: int) -> tuple[int, Result] | None:
     nspid = process.nspid[-1]
     if nspid == wanted:
         return None
-    return 1, fails("nspid_other", nspid=nspid, wanted=wanted, pid=process.pid, comm=process.comm)
+    return 1, fails("nspid_other", nspid=nspid, wanted=wanted, pid=process.nspid[0], comm=process.comm)
 
 
 def _hostname(world: World, process: Process, wanted: str) -> tuple[int, Result] | None:
     hostname = world.hostname(process)
     if hostname == wanted:
         return None
-    return 1, fails("hostname_other", hostname=hostname, wanted=wanted, pid=process.pid, comm=process.comm)
+    return 1, fails("hostname_other", hostname=hostname, wanted=wanted, pid=process.nspid[0], comm=process.comm)
 
 
 def _own_proc(world: World, process: Process, wanted: bool) -> tuple[int, Result] | None:
@@ -120,7 +120,7 @@ def _own_proc(world: World, process: Process, wanted: bool) -> tuple[int, Result
     if world.lab_proc_covered:
         return 1, fails("lab_proc_covered")
     have = [kind for kind in ("pid", "mnt") if world.own(process, kind)]
-    return 1, fails("old_proc", have=have, pid=process.pid, comm=process.comm)
+    return 1, fails("old_proc", have=have, pid=process.nspid[0], comm=process.comm)
 
 
 def map_unmet(world: World, process: Process, file: str, wanted: Pattern) -> Result | None:
@@ -133,13 +133,13 @@ def map_unmet(world: World, process: Process, file: str, wanted: Pattern) -> Res
     ):
         return None
     if not lines:
-        return fails("map_empty", file=file, pid=process.pid, comm=process.comm)
+        return fails("map_empty", file=file, pid=process.nspid[0], comm=process.comm)
     return fails(
         "map_other",
         file=file,
         map=[" ".join(map(str, line)) for line in lines],
         wanted=[" ".join("*" if want is None else str(want) for want in pattern) for pattern in wanted],
-        pid=process.pid,
+        pid=process.nspid[0],
         comm=process.comm,
     )
 
@@ -152,7 +152,7 @@ def _uid_map(world: World, process: Process, wanted: Pattern) -> tuple[int, Resu
 def _cgroup(world: World, process: Process, wanted: str) -> tuple[int, Result] | None:
     if process.cgroup == wanted or process.cgroup.startswith(wanted.rstrip("/") + "/"):
         return None
-    return 1, fails("cgroup_other", cgroup=process.cgroup, wanted=wanted, pid=process.pid, comm=process.comm)
+    return 1, fails("cgroup_other", cgroup=process.cgroup, wanted=wanted, pid=process.nspid[0], comm=process.comm)
 
 
 def _link_up(world: World, process: Process, wanted: str) -> tuple[int, Result] | None:
@@ -165,7 +165,7 @@ def _link_up(world: World, process: Process, wanted: str) -> tuple[int, Result] 
 def _comm(world: World, process: Process, wanted: str) -> tuple[int, Result] | None:
     if process.comm == wanted:
         return None
-    return 1, fails("comm_other", comm=process.comm, wanted=wanted, pid=process.pid)
+    return 1, fails("comm_other", comm=process.comm, wanted=wanted, pid=process.nspid[0])
 
 
 _CONDITIONS: dict[str, Callable[[World, Process, Any], tuple[int, Result] | None]] = {
@@ -246,7 +246,7 @@ def id_map(world: World, args: Args) -> Result:
         wanted = [(f"{name}_map", args[name]) for name in ("uid", "gid") if name in args]
         missing = [result for file, lines in wanted if (result := map_unmet(world, process, file, lines))]
         if not missing:
-            return holds(pid=process.pid, comm=process.comm, inode=process.ns["user"])
+            return holds(pid=process.nspid[0], comm=process.comm, inode=process.ns["user"])
         # A map that is written but wrong says more than one that is not written.
         if nearest is None or (nearest.code == "map_empty" and missing[0].code == "map_other"):
             nearest = missing[0]
@@ -268,10 +268,10 @@ def time_offset(world: World, args: Args) -> Result:
         offset = dict(namespace.time_offsets or {}).get(clock, 0) if namespace else 0
         low, high = args.get("equals", args.get("min")), args.get("equals", args.get("max"))
         if (low is None or offset >= low) and (high is None or offset <= high):
-            return holds(pid=process.pid, comm=process.comm, inode=process.ns["time"])
+            return holds(pid=process.nspid[0], comm=process.comm, inode=process.ns["time"])
         wanted = low if low is not None and offset < low else high
         nearest = nearest or fails(
-            "offset_other", clock=clock, offset=offset, wanted=wanted, pid=process.pid, comm=process.comm
+            "offset_other", clock=clock, offset=offset, wanted=wanted, pid=process.nspid[0], comm=process.comm
         )
     return nearest or fails("no_own_ns", kind="time")
 
@@ -306,5 +306,5 @@ def process_gone(world: World, args: Args) -> Result:
     """
     for process in world.processes:
         if not unmet(world, process, args):
-            return fails("still_there", pid=process.pid, comm=process.comm)
+            return fails("still_there", pid=process.nspid[0], comm=process.comm)
     return holds()

@@ -65,7 +65,7 @@ def answer(world: World, args: Mapping[str, Any], answers: Mapping[str, Any]) ->
         return fails("no_process")
     for process in fitting:
         if given in _right_answers(world, process, args):
-            return holds(pid=process.pid, comm=process.comm)
+            return holds(pid=process.nspid[0], comm=process.comm)
     if args["is"] == "lab_pid" and given in {str(process.nspid[-1]) for process in fitting}:
         return fails("answer_inside", name=name, given=given)
     return fails("answer_wrong", name=name, given=given)
