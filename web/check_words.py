@@ -1,6 +1,6 @@
 """What a check saw and what to try, in the learner's language: turns a predicate's result into two sentences.
 
-A result is a stable code and its parameters (`engine/predicates.py`); the sentences stand in
+A result is a stable code and its parameters (`engine/predicates/`); the sentences stand in
 `translations/checks.<lang>.json` under `check.<code>.saw` and `check.<code>.try`, or in the lesson itself, whose advice
 wins. Sentences may hold `code` in backticks; everything else is escaped, because parameters come from inside the lab: a
 learner chooses the host name that is shown here. The result is HTML.

@@ -4,7 +4,7 @@ Parsers take bytes and give typed values; readers take a host pid and, for tests
 is not UTF-8 (comm, paths, mount options belong to whoever made them) is kept by surrogateescape, as in os.fsdecode.
 
 A process can end between any two calls: readers then raise FileNotFoundError or ProcessLookupError, both `Gone`.
-What a whole lab looks like is engine/observe.py's business.
+What a whole lab looks like is the business of engine/observe/.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 /**
- * The shapes of what comes from the server, for tsc only; nothing here runs. The source is web/ and engine/observe.py.
+ * The shapes of what comes from the server, for tsc only; nothing here runs. The source is web/ and engine/observe/.
  *
  * @typedef {object} Lab
  * @property {string} id
