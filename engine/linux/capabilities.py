@@ -84,16 +84,27 @@ LAB: int = ALL & ~mask(
 )
 
 
-def tweak(base: int, add: tuple[str, ...] | list[str] = (), drop: tuple[str, ...] | list[str] = ()) -> int:
+def tweak(
+    base: int,
+    add: tuple[str, ...] | list[str] = (),
+    drop: tuple[str, ...] | list[str] = (),
+    *,
+    everything: int = ALL,
+) -> int:
     """Docker's arithmetic of `--cap-add` and `--cap-drop`.
 
     Names added win over `--cap-drop ALL`; names dropped win over `--cap-add ALL`; named in both: dropped.
+
+    Args:
+        base: what there is without a word.
+        add, drop: the words.
+        everything: what ALL adds: `held()` where the engine itself has not every capability, as in a container.
     """
     named_add = mask([name for name in add if name.upper() != "ALL"])
     named_drop = mask([name for name in drop if name.upper() != "ALL"])
     if any(name.upper() == "ALL" for name in drop):
         return named_add & ~named_drop
-    start = ALL if any(name.upper() == "ALL" for name in add) else base
+    start = everything if any(name.upper() == "ALL" for name in add) else base
     return (start | named_add) & ~named_drop
 
 
