@@ -63,7 +63,7 @@ def test_tweak_is_dockers_arithmetic(add: list[str], drop: list[str], expected: 
 
 
 def test_all_is_what_the_engine_has_to_give() -> None:
-    """In a container `--cap-add ALL` cannot add what the engine lacks itself; a name asked for is kept, to fail loudly."""
+    """`--cap-add ALL` cannot add what the engine lacks itself; a name asked for is kept, to fail loudly."""
     have = caps.ALL & ~caps.mask(["SYS_RESOURCE"])
     assert caps.tweak(caps.DEFAULT, ["ALL"], everything=have) == have
     assert caps.tweak(caps.DEFAULT, ["SYS_RESOURCE"], everything=have) == caps.DEFAULT | caps.mask(["SYS_RESOURCE"])
