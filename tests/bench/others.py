@@ -82,7 +82,7 @@ def _wait() -> None:
     sys.stdin.read()
 
 
-def main(argv: list[str]) -> int:
+def work(argv: list[str]) -> int:
     """See the module."""
     url, kind, *more = argv
     times = flood(url) if kind == "flood" else type_together(url, int(more[0]), float(more[1]))
@@ -91,4 +91,4 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(work(sys.argv[1:]))
