@@ -90,16 +90,22 @@ def compile_profile(name: str, caps: int, cache: str | None) -> bytes:
     machine = os.uname().machine
     if machine not in _ARCH:
         raise Unsupported(f"There are no seccomp profiles for {machine}.", "Hako knows x86_64 and aarch64.")
-    wanted = seccomp_profile.profile(name, caps, machine)
     if cache is None:
-        return _compile(wanted, machine)
-    return _through_cache(Path(cache), wanted, machine)
+        return _compile(seccomp_profile.profile(name, caps, machine), machine)
+    return _through_cache(Path(cache), name, caps, machine)
 
 
-def _through_cache(cache: Path, wanted: Profile, machine: str) -> bytes:
+@functools.lru_cache(maxsize=64)
+def _made_from(name: str, caps: int, machine: str) -> str:
+    """The digest of all that decides what a filter will be; remembered, since writing 400 rules out takes a while."""
     version = _library().seccomp_version().contents
+    wanted = seccomp_profile.profile(name, caps, machine)
     made_from = (_REVISION, machine, version.major, version.minor, version.micro, wanted)
-    file = cache / f"{hashlib.sha256(repr(made_from).encode()).hexdigest()}.bpf"
+    return hashlib.sha256(repr(made_from).encode()).hexdigest()
+
+
+def _through_cache(cache: Path, name: str, caps: int, machine: str) -> bytes:
+    file = cache / f"{_made_from(name, caps, machine)}.bpf"
     try:
         kept = file.read_bytes()
     except FileNotFoundError:
@@ -107,7 +113,7 @@ def _through_cache(cache: Path, wanted: Profile, machine: str) -> bytes:
     # A torn file is not a filter: the kernel would refuse the length, or worse, take it.
     if kept[:32] == hashlib.sha256(kept[32:]).digest() and len(kept) > 32:
         return kept[32:]
-    filters = _compile(wanted, machine)
+    filters = _compile(seccomp_profile.profile(name, caps, machine), machine)
     cache.mkdir(parents=True, exist_ok=True)
     fresh = file.with_name(f"{file.name}.{os.getpid()}")
     fresh.write_bytes(hashlib.sha256(filters).digest() + filters)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,8 @@ class Record:
 def save(folder: Path, record: Record) -> None:
     """Write it, whole or not at all."""
     new = folder / (FILE + ".new")
-    new.write_text(json.dumps(asdict(record)))
+    # Not asdict(): it copies the whole document first, at every change of state.
+    new.write_text(json.dumps({each.name: getattr(record, each.name) for each in fields(record)}))
     os.rename(new, folder / FILE)
 
 
