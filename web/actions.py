@@ -41,6 +41,10 @@ class Actions:
         lesson = page.lesson
         if lesson is None or not page.lab:
             return
+        try:
+            self._engine.lab_touch(page.lab)  # who turns a page is there, even without typing
+        except EngineError as error:
+            _log.info("lab_not_touched", lab=page.lab, reason=str(error))
         known = self._progress.of_lesson(page.who.learner, lesson.id, page.attempt).get(step.id)
         if step.setup and not (known and known.setup) and self._claim("setup", page.lab, page.attempt, step.id):
             try:

@@ -1,4 +1,4 @@
-"""Logs: one event name a line, with its facts as key=value on a terminal and as JSON elsewhere.
+"""Logs: one event name a line, with its facts as key=value for people or as JSON for machines.
 
 Terminal bytes are never logged.
 """
@@ -12,9 +12,9 @@ from typing import Literal
 import structlog
 
 
-def configure(form: Literal["auto", "console", "json"]) -> None:
+def configure(form: Literal["console", "json"]) -> None:
     """Set up logging for this process; what libraries log through the standard library comes out in the same form."""
-    console = form == "console" or (form == "auto" and sys.stderr.isatty())
+    console = form == "console"
     renderer: structlog.typing.Processor = (
         structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()) if console else structlog.processors.JSONRenderer()
     )
@@ -22,7 +22,7 @@ def configure(form: Literal["auto", "console", "json"]) -> None:
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.TimeStamper(fmt="%H:%M:%S" if console else "iso", utc=not console),
     ]
     if not console:
         shared.append(structlog.processors.dict_tracebacks)

@@ -81,7 +81,12 @@ class Services:
         app.extensions[_EXTENSION] = self
 
     def _open_sockets(self, app: Flask) -> None:
-        self.socketio = make_socketio(app, self.settings.message_bytes)
+        self.socketio = make_socketio(
+            app,
+            message_bytes=self.settings.message_bytes,
+            ping_interval_s=self.settings.ping_interval_s,
+            ping_timeout_s=self.settings.ping_timeout_s,
+        )
         server = self.socketio.server
         self.door = Door(server, NAMESPACE, self.auth, self.signer, self.pages, self._page_left)
         events = Events(

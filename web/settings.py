@@ -59,7 +59,12 @@ class WebSettings(BaseSettings):
     #: The engine's bound on one frame of its socket is 256 KiB; nothing a page sends needs to be near it.
     message_bytes: int = Field(default=128 * 1024, ge=32 * 1024, le=240 * 1024)
 
-    log_format: Literal["auto", "console", "json"] = "auto"
+    #: Every page is asked for a sign of life this often, and is gone when none comes in time. Below the 60 s after
+    #: which common proxies cut an idle connection.
+    ping_interval_s: int = Field(default=20, ge=1, le=55)
+    ping_timeout_s: int = Field(default=20, ge=1)
+
+    log_format: Literal["console", "json"] = "console"
     #: Empty: /metrics answers loopback only. Otherwise it wants `Authorization: Bearer <token>`.
     metrics_token: str = ""
 

@@ -48,6 +48,7 @@ class Web:
             "HAKO_WEB_LAB_SOCKET": str(self.folder / "lab.sock"),
             "HAKO_WEB_LESSONS": str(LESSONS),
             "HAKO_WEB_THREADS": "64",
+            "HAKO_WEB_LOG_FORMAT": "json",
             **self.env,
         }
         with (self.folder / "web.log").open("ab") as log:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 import requests
 
 from tests.web.conftest import Stack
 from tests.web.lab_client import Browser
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_the_root_leads_to_the_language_one_asks_for(shared: Stack) -> None:
@@ -98,6 +101,9 @@ def test_probes_and_numbers(shared: Stack) -> None:
     assert browser.get("/healthz").json() == {"status": "ok"}
     assert browser.get("/readyz").json() == {"status": "ok", "engine": "ok", "database": "ok"}
     text = browser.get("/metrics").text
+    documented = (ROOT / "docs" / "configuration.md").read_text("utf-8")
+    kinds = re.findall(r"# TYPE (\S+) (?!gauge)|# TYPE (lab_sockets|lab_containers) ", text)
+    assert [name for pair in kinds for name in pair if name and f"`{name}" not in documented] == []
     for name in (
         "lab_terminal_bytes_total", "lab_terminal_echo_seconds", "lab_terminal_paused_total",
         "lab_terminal_resets_total", "lab_sockets", "lab_containers", "lab_engine_call_seconds",

@@ -129,6 +129,16 @@ def test_a_message_beyond_all_bounds_ends_only_its_own_connection(shared: Stack)
         assert b"xxx" not in other.wait_text(stream, b"alive-2")
 
 
+def test_a_page_that_asks_too_fast_is_told_so(shared: Stack) -> None:
+    """And is served again a moment later."""
+    with _open(shared) as page:
+        answers = [page.ask("check") for _ in range(30)]
+        assert {tuple(answer) for answer in answers} == {("results",), ("error",)}
+        (trouble,) = page.wait_event("trouble")
+        assert trouble["code"] == "too_fast"
+        until(lambda: "results" in page.ask("check"), "served again")
+
+
 def test_another_learners_terminal_has_no_name_here(shared: Stack) -> None:
     """Neither the engine's id of it nor a name this page never attached reaches anything."""
     with _open(shared) as page:

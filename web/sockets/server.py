@@ -12,11 +12,12 @@ from web.sockets.websocket import driver
 NAMESPACE = "/lab"
 
 
-def make_socketio(app: Flask, message_bytes: int) -> SocketIO:
+def make_socketio(app: Flask, *, message_bytes: int, ping_interval_s: int, ping_timeout_s: int) -> SocketIO:
     """Put Socket.IO in front of `app`.
 
     Args:
         message_bytes: the longest message a browser may send; a longer one ends the connection with code 1009.
+        ping_interval_s, ping_timeout_s: how often a browser is asked whether it is there, and how long it may take.
     """
     socketio = SocketIO(
         app,
@@ -26,8 +27,8 @@ def make_socketio(app: Flask, message_bytes: int) -> SocketIO:
         serializer=BrowserPacket,  # one frame an event
         cors_allowed_origins=[],  # [] is "do not look": the Gate has decided already, and more strictly
         max_http_buffer_size=message_bytes,
-        ping_interval=20,  # under the 60 s after which common proxies cut an idle connection
-        ping_timeout=20,
+        ping_interval=ping_interval_s,
+        ping_timeout=ping_timeout_s,
         manage_session=False,  # the cookie is read at connect and never again
         path=WS_PATH,
     )
