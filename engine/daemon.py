@@ -25,6 +25,7 @@ from typing import Any
 import structlog
 
 import engine
+from engine import janitor
 from engine.api.engine import EngineApi
 from engine.api.lab import LabApi
 from engine.api.server import Server
@@ -45,6 +46,7 @@ from engine.storage import backing, digests, union
 log = structlog.get_logger(__name__)
 
 ZYGOTE_WAIT_S = 10.0
+STOP_S = 3.0  # what a container gets between SIGTERM and SIGKILL when the engine ends
 
 
 class Daemon:
@@ -85,15 +87,19 @@ class Daemon:
             prune(machine.images, labs, containers)
             log.info("recovered", labs=len(labs.all()), containers=len(containers.all()))
             async with self._serving(lab_api, engine_api):
-                life = asyncio.create_task(lab_api.life.run())
+                tasks: list[asyncio.Task[Any]] = [asyncio.create_task(lab_api.life.run())]
+                tasks.append(asyncio.create_task(janitor.sweep(machine, labs, containers)))
                 log.info("engine_ready", version=engine.__version__, ms=int((time.monotonic() - began) * 1000))
                 print("ready", flush=True)
                 await self._stop.wait()
-                life.cancel()
+                for task in tasks:
+                    task.cancel()
                 if self._end_labs:
                     await self._end(labs, containers)
             await containers.close()
             views.close()
+            if self._end_labs and (left := janitor.left(machine)):
+                log.warning("left_behind", found=left)
 
     def _signalled(self, end_labs: bool) -> None:
         self._end_labs = self._end_labs or end_labs
@@ -149,14 +155,21 @@ class Daemon:
         self._stop.set()
 
     async def _end(self, labs: Labs, containers: Containers) -> None:
-        """End all that runs."""
-        log.info("ending", labs=len(labs.all()))
+        """End all that runs: labs are throw-away and go; containers are stopped and can be started again."""
+        running = [each for each in containers.all() if each.record.state in ("running", "paused")]
+        log.info("ending", labs=len(labs.all()), containers=len(running))
         await labs.close()
-        for container in containers.all():
-            try:
-                await containers.remove(container, force=True)
-            except (EngineError, OSError, TimeoutError) as error:
-                log.warning("container_not_removed", container=container.id[:12], error=str(error))
+        for signum in (signal.SIGTERM, signal.SIGKILL):
+            for container in running:
+                try:
+                    if container.record.state == "paused":
+                        await containers.resume(container)
+                    if not container.ended.done():
+                        containers.signal(container, signum)
+                except (EngineError, OSError) as error:  # it has ended meanwhile
+                    log.debug("container_not_signalled", container=container.id[:12], error=str(error))
+            if running:
+                await asyncio.wait([each.ended for each in running], timeout=STOP_S)
 
     def _info(self, machine: Machine) -> dict[str, Any]:
         """The answer of engine.info."""
