@@ -37,7 +37,7 @@ IFLA_BRPORT_ISOLATED = 33
 IFA_ADDRESS, IFA_LOCAL, IFA_BROADCAST = 1, 2, 4
 RTA_DST, RTA_OIF, RTA_GATEWAY = 1, 4, 5
 
-IFF_UP = 1
+IFF_UP, IF_OPER_UP = 1, 6
 AF_UNSPEC, AF_INET, AF_INET6 = 0, 2, 10
 RT_TABLE_MAIN, RTPROT_STATIC, RT_SCOPE_UNIVERSE, RTN_UNICAST = 254, 4, 0, 1
 
@@ -175,6 +175,7 @@ class Link:
         peer: index of the other end (veth) in its own namespace, else 0.
         peer_netnsid: the id by which this namespace knows the peer's; None when the peer is here.
         isolated: only for a port of a bridge.
+        running: whether it passes packets (operational state, RFC 2863): some time after it was set up.
     """
 
     index: int
@@ -189,6 +190,7 @@ class Link:
     peer_netnsid: int | None
     alias: str
     isolated: bool
+    running: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +221,7 @@ def parse_link(body: bytes) -> Link:
         peer_netnsid=_number(found[IFLA_LINK_NETNSID]) if IFLA_LINK_NETNSID in found else None,
         alias=_text(found.get(IFLA_IFALIAS)),
         isolated=port.get(IFLA_BRPORT_ISOLATED, b"\0") == b"\1",
+        running=found.get(IFLA_OPERSTATE) == bytes([IF_OPER_UP]),
     )
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import AddressValueError, IPv4Address, IPv4Interface, IPv4Network, NetmaskValueError
 
 from engine.errors import BadInput, Conflict, Exhausted
@@ -66,6 +66,11 @@ class Segment:
     def mac(self, slot: int) -> str:
         """Hardware address of the far end: locally administered (02), `H` for Hako, then the IPv4 address."""
         return b"\x02\x48".hex(":") + ":" + self.address(slot).ip.packed.hex(":")
+
+    def with_room_for(self, links: Iterable[str]) -> Segment:
+        """The same with more slots, if links of an earlier engine, which allowed more, need them."""
+        most = replace(self, slots=self.network.num_addresses - 3)
+        return replace(self, slots=max(self.slots, *(most.slot(link) or 0 for link in links), 0))
 
     def slot(self, link: str) -> int | None:
         """The slot of a link's name; None for the bridge and for names that are not of this segment."""

@@ -9,18 +9,25 @@ veth(4), bridge(8), ip-link(8).
 from __future__ import annotations
 
 import errno
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+
+import structlog
 
 from engine.errors import Failed, Unsupported
 from engine.linux import netns, rtnetlink
 from engine.linux.rtnetlink import Route
 from engine.network.addresses import Segment
 
+log = structlog.get_logger(__name__)
+
 # The kernel's answer to "no such link": for a deletion, success.
 _GONE = (errno.ENODEV,)
 
 MTU_MIN, MTU_MAX = 576, 1500
+# It takes a tenth of a millisecond as a rule, and longer only while the lock of the network is taken.
+RUNNING_S = 0.5
 
 # Our networks are IPv4 only. Without these a router advertisement, from whoever sends one, would give a second way out.
 _NO_IPV6 = {
@@ -167,9 +174,25 @@ def wire(route: Route, port: Port, fd: int, inside: Route) -> None:
             rtnetlink.add_address(index, segment.address(slot)),
             rtnetlink.add_default_route(segment.gateway),
         )
+        for name in (port.link, segment.bridge):
+            wait_until_running(route, name)
     except BaseException:
         delete_links(route, [port.link], segment.doomed)
         raise
+
+
+def wait_until_running(route: Route, name: str) -> None:
+    """Wait until a link passes packets, at most RUNNING_S.
+
+    A link that was set up before its other end gets its queue from a worker of the kernel's ("linkwatch"), a little
+    later. Until then it drops everything, and an ARP request that is lost is repeated only after a second.
+    """
+    end = time.monotonic() + RUNNING_S
+    while not route.link(name).running:
+        if time.monotonic() > end:
+            log.warning("network_link_not_running", link=name, waited_s=RUNNING_S)
+            return
+        time.sleep(0.0005)
 
 
 def delete_links(route: Route, names: Iterable[str], group: int) -> list[str]:

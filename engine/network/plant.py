@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from ipaddress import IPv4Interface, IPv4Network
 from pathlib import Path
 
@@ -22,6 +24,9 @@ from engine.network.addresses import Segment, choose_subnet, parse_subnet, segme
 from engine.network.bridge import Port
 
 log = structlog.get_logger(__name__)
+
+# Setting up takes 50 ms, of which nft may take up to its own deadline when the machine is badly overloaded.
+LOCK_S = 30.0
 
 
 class Plant:
@@ -54,13 +59,12 @@ class Plant:
             Unsupported, Conflict, BadInput, Failed, OSError.
         """
         wanted = parse_subnet(self._subnet) if self._subnet is not None else None
-        # One engine at a time looks for a free subnet. The lock is on the directory that lists the links of this
-        # network namespace: just as far-reaching as what it guards, and no file of ours is left.
-        lock = os.open("/sys/class/net", os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with _alone():
             subnet = self._own_subnet(route) or choose_subnet(wanted, _networks(route))
+            if wanted is not None and subnet != wanted:
+                log.warning("network_subnet_kept", subnet=str(subnet), wanted=str(wanted), until="all labs have ended")
             self.containers, self.labs = segments(self._instance, subnet, self._labs_max)
+            self.labs = self.labs.with_room_for(link.name for link in route.links())
             self._mtu = bridge.uplink_mtu(route)
             self._forwarding = forwarding.load(self._state)
             # The rules first: there is no moment at which a lab is plugged in and not guarded.
@@ -70,8 +74,6 @@ class Plant:
             )
             for segment in (self.containers, self.labs):
                 bridge.ensure_bridge(route, segment, self._mtu)
-        finally:
-            os.close(lock)
         return self.ports(route)
 
     def _own_subnet(self, route: Route) -> IPv4Network | None:
@@ -149,6 +151,32 @@ class Plant:
         self._state.unlink(missing_ok=True)
         if left:
             raise Failed(f"These links are left: {', '.join(left)}.", f"Remove them: `ip link delete {left[0]}`.")
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """One engine at a time looks for a free subnet and takes it.
+
+    The lock is on the directory that lists the links of this network namespace: just as far-reaching as what it guards,
+    and no file of ours is left.
+
+    Raises:
+        Failed: another engine has been at it for LOCK_S.
+    """
+    lock = os.open("/sys/class/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        end = time.monotonic() + LOCK_S
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > end:
+                    raise Failed("Another engine is setting up its network and does not finish.", "Stop it.") from None
+                time.sleep(0.02)
+        yield
+    finally:
+        os.close(lock)
 
 
 def _networks(route: Route) -> list[tuple[IPv4Network, str]]:

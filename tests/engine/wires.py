@@ -7,16 +7,19 @@ Nothing here touches the network of the machine the tests run on.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import subprocess
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, ip_address
 
 from engine.linux import netns, rtnetlink
 from engine.linux.rtnetlink import Route
+from engine.network import Network
+from engine.settings import Settings
 
 WORLD = IPv4Address("203.0.113.1")
 WORLD_UPLINK = IPv4Interface("198.51.100.1/24")
@@ -117,3 +120,24 @@ def seen_from(source: int, target: int, address: object, *, timeout_s: float = 0
             return receiver.recvfrom(16)[1][0]
         except TimeoutError:
             return None
+
+
+@asynccontextmanager
+async def engine(settings: Settings, net: Wires, pool_size: int = 2) -> AsyncIterator[Network]:
+    """A network that is set up, and removed at the end."""
+    network = Network(settings, pool_size=pool_size, host=net.host)
+    await network.setup()
+    try:
+        yield network
+    finally:
+        await network.close(remove=True)
+
+
+def go(scenario: Callable[[], Awaitable[None]]) -> None:
+    """Run a scenario in an event loop."""
+
+    async def main() -> None:
+        async with asyncio.timeout(60):
+            await scenario()
+
+    asyncio.run(main())

@@ -38,6 +38,15 @@ def test_the_longest_name_fits_into_the_kernels_fifteen_characters() -> None:
     assert containers.address(containers.slots).ip in containers.network
 
 
+def test_links_of_an_engine_that_allowed_more_labs_still_have_their_slots() -> None:
+    """HAKO_LABS_MAX was lowered while labs ran: they are found, guarded and released like the others."""
+    _, labs = segments("hako", SUBNET, 4)
+    assert labs.slot("hakol150") is None
+    wider = labs.with_room_for(["eth0", "hakoc900", "hakol150", "hakol99999"])
+    assert (wider.slot("hakol150"), wider.slots) == (150, 150)
+    assert labs.with_room_for([]) == labs
+
+
 def test_a_released_slot_rests_before_it_is_given_again() -> None:
     """The one just released is the last to be taken."""
     slots = Slots(4, at_most=4, what="lab")
