@@ -115,7 +115,7 @@ class Channel:
 
     Args:
         ring: bytes the terminal's ring holds.
-        seen: the offset up to which an owner of an earlier life of the daemon is known, or believed, to have consumed;
+        seen: for a terminal of an earlier life of the daemon, the offset up to which its owner surely has consumed;
             None for a terminal that is new.
         now: the time, in seconds of any clock that only goes forward.
         align: see `Stream`.

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from engine.api import wire
 from engine.api.peer import Peer
-from engine.api.streams import HIGH, Channel, Send, snapshot_start
+from engine.api.streams import Channel, Send, snapshot_start
 from engine.errors import BadInput, Exhausted, NotFound
 
 STREAMS_PER_TERMINAL = 64
@@ -61,8 +61,8 @@ class Live:
         self._closed = False
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
-        # A terminal of an earlier life of the daemon: its page had at most HIGH bytes on their way.
-        seen = max(tty.ring_start, tty.offset - HIGH) if found_again else None
+        # Of a terminal of an earlier life of the daemon nobody knows how far its page was: nothing kept may be overrun.
+        seen = tty.ring_start if found_again else None
         self.channel = Channel(tty.ring_size, seen=seen, now=self._loop.time(), align=self.align)
         self._unsubscribe = tty.subscribe(self.pump)
 
