@@ -10,6 +10,8 @@ to come back.
 
 from __future__ import annotations
 
+import ctypes
+import os
 import signal
 import sys
 import threading
@@ -46,6 +48,7 @@ def options(settings: WebSettings) -> dict[str, Any]:
         "control_socket_disable": True,  # gunicorn 27 would open one below the home directory
         "forwarded_allow_ips": "*" if settings.trusted_proxies else "127.0.0.1,::1",
         "proc_name": "hako-web",
+        "post_fork": post_fork,
         "post_worker_init": post_worker_init,
         "worker_exit": worker_exit,
         "logconfig_dict": _quiet(),
@@ -71,6 +74,18 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn is untyped
         self.services = app.extensions["hako"]
         self.services.start()
         return app
+
+
+def post_fork(_server: Any, worker: Any) -> None:
+    """Let the worker end with its master, however that ends; see prctl(2), PR_SET_PDEATHSIG.
+
+    By itself it looks for its parent once a second and then gives its pages five more, while the port stays taken and
+    the next web process cannot listen.
+    """
+    pr_set_pdeathsig = 1
+    ctypes.CDLL(None, use_errno=True).prctl(pr_set_pdeathsig, signal.SIGTERM, 0, 0, 0)
+    if os.getppid() != worker.ppid:  # it died before the call
+        os._exit(1)
 
 
 def post_worker_init(worker: Any) -> None:

@@ -71,6 +71,21 @@ def test_killing_the_web_process_loses_no_byte(stack: Stack) -> None:
     page.close()
 
 
+def test_the_worker_ends_with_its_master(stack: Stack) -> None:
+    """kill -9 of gunicorn's master alone: the next web process finds the port free at once, and the page comes back."""
+    browser = stack.browser()
+    page = _page(stack, browser)
+    page.attach("lab")
+    assert stack.web.process is not None
+    stack.web.process.kill()
+    stack.web.process.wait()
+    began = time.monotonic()
+    page.wait_event("disconnect")
+    stack.web.start()
+    assert time.monotonic() - began < 5
+    browser.socket().close()
+
+
 def test_an_open_page_outlives_the_secret_of_a_process(stack: Stack) -> None:
     """Cookie, CSRF token and page token of a page that was open before are still good."""
     browser = stack.browser()
