@@ -6,11 +6,12 @@ registries (files and variables of apt, pip and npm, certificates), and the sour
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -141,6 +142,20 @@ class DebianRoot:
         subprocess.run(
             ["git", "clone", "--quiet", "--depth=1", url, str(self.path / target.lstrip("/"))], check=True, timeout=60
         )
+
+    @contextlib.contextmanager
+    def on_overlay(self, folder: Path) -> Iterator[DebianRoot]:
+        """A copy-on-write copy of this root, as a container engine's images are: what is written is forgotten."""
+        upper, work, merged = (folder / name for name in ("upper", "work", "merged"))
+        for made in (upper, work, merged):
+            made.mkdir(parents=True)
+        options = f"lowerdir={self.path},upperdir={upper},workdir={work}"
+        subprocess.run(["mount", "-t", "overlay", "-o", options, "overlay", str(merged)], check=True, timeout=10)
+        try:
+            yield DebianRoot(merged)
+        finally:
+            subprocess.run(["umount", str(merged)], check=True, timeout=30)
+            subprocess.run(["rm", "-rf", str(folder)], check=True, timeout=60)
 
     def start(self, command: list[str], environment: Mapping[str, str], log: Path, *, network: bool) -> Machine:
         """Enters the root with processes and mounts of its own and runs `command` there.
