@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -105,6 +106,17 @@ class Stack:
         assert answer.ok, answer.text
         return str(answer.json()["id"])
 
+    def forget(self) -> None:
+        """Empty the database and the engine, and start what a test has stopped."""
+        self.engine.forget()
+        if self.web.process is None or self.web.process.poll() is not None:
+            self.web.start()
+        until(lambda: requests.get(f"{self.web.url}/readyz", timeout=5).ok, "web has found the engine")
+        with sqlite3.connect(self.web.folder / "web" / "progress.sqlite3", timeout=10) as database:
+            for table in ("step_result", "attempt", "enrolment"):
+                database.execute(f"DELETE FROM {table}")
+        database.close()
+
 
 def _stack(folder: Path) -> Iterator[Stack]:
     with FakeEngine(folder / "lab.sock") as engine:
@@ -114,7 +126,7 @@ def _stack(folder: Path) -> Iterator[Stack]:
             yield Stack(web, engine)
         finally:
             if web.process is not None and web.process.poll() is None:
-                web.stop()
+                web.kill()  # a clean end waits for idle connections; what it does is tested in test_restart.py
 
 
 @pytest.fixture(autouse=True)
@@ -125,13 +137,20 @@ def closed() -> Iterator[None]:
         OPENED.pop()()
 
 
-@pytest.fixture
-def stack(tmp_path: Path) -> Iterator[Stack]:
-    """A stack of this test's own."""
-    yield from _stack(tmp_path)
-
-
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A stack shared by a module whose tests do not disturb each other."""
+    """A stack shared by a module, for tests that do not disturb each other."""
     yield from _stack(tmp_path_factory.mktemp("stack"))
+
+
+@pytest.fixture
+def stack(shared: Stack) -> Stack:
+    """The module's stack as if it were new: nobody has learnt anything, no lab is there."""
+    shared.forget()
+    return shared
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Stack]:
+    """A stack of this test's own, for one that changes its settings or uses up its rate limits."""
+    yield from _stack(tmp_path)

@@ -171,6 +171,18 @@ class FakeEngine:
                 pass
         self.path.unlink(missing_ok=True)
 
+    def forget(self) -> None:
+        """As if it had just been started: no labs, no terminals, no answers."""
+        for terminal in list(self.terminals.values()):
+            self.kill(terminal)
+        self.labs.clear()
+        self.results.clear()
+        self.calls.clear()
+        self.observation = {"processes": [], "namespaces": []}
+        self.script_status = (0, b"")
+        if self._listener is None:
+            self.listen()
+
     def restart(self) -> None:
         self.stop()
         self.listen()

@@ -87,10 +87,10 @@ def test_anothers_lab_is_as_if_it_were_not_there(stack: Stack, verb: str) -> Non
     assert browser.get("/api/labs").json()["labs"][0]["id"] == mine
 
 
-def test_an_engine_error_comes_in_the_pages_language(stack: Stack) -> None:
+def test_an_engine_error_comes_in_the_pages_language(own: Stack) -> None:
     """With the status of its kind, and the engine's own words as detail."""
-    stack.engine.do_lab_create = _no_place  # type: ignore[method-assign, assignment]
-    answer = stack.browser("ja").post("/api/labs", {"lesson": "try"})
+    own.engine.do_lab_create = _no_place  # type: ignore[method-assign, assignment]
+    answer = own.browser("ja").post("/api/labs", {"lesson": "try"})
     assert answer.status_code == 503
     error = answer.json()["error"]
     assert (error["kind"], error["message"]) == ("exhausted", "空きがありません。")
@@ -140,15 +140,15 @@ def test_a_body_that_is_too_long_is_refused(shared: Stack) -> None:
     assert (answer.status_code, answer.json()["error"]["kind"]) == (413, "http_413")
 
 
-def test_an_unexpected_error_shows_an_id_and_no_trace(stack: Stack) -> None:
+def test_an_unexpected_error_shows_an_id_and_no_trace(own: Stack) -> None:
     """The trace is in the log under the same id."""
-    stack.engine.do_lab_list = lambda *_: [{"no": "id"}]  # type: ignore[method-assign]
-    browser = stack.browser()
+    own.engine.do_lab_list = lambda *_: [{"no": "id"}]  # type: ignore[method-assign]
+    browser = own.browser()
     answer = browser.get("/api/labs")
     assert answer.status_code == 500
     ident = answer.json()["error"]["detail"]
     assert "Traceback" not in answer.text
-    assert ident in stack.web.log
+    assert ident in own.web.log
 
 
 def test_a_page_token_can_be_renewed(shared: Stack) -> None:
@@ -159,9 +159,9 @@ def test_a_page_token_can_be_renewed(shared: Stack) -> None:
         assert socket.ask("open", {"lesson": "try", "lang": "en"})["up"] is True
 
 
-def test_floods_are_slowed_down(stack: Stack) -> None:
+def test_floods_are_slowed_down(own: Stack) -> None:
     """A loop that makes labs gets 429 in words."""
-    browser = stack.browser()
+    browser = own.browser()
     statuses = set()
     for _ in range(80):
         answer = browser.post("/api/labs", {"lesson": "try"})

@@ -135,28 +135,28 @@ def test_a_socket_that_never_becomes_a_page_is_put_out(shared: Stack) -> None:
         raise WebSocketConnectionClosedException("closed in good order")
 
 
-def test_many_pages_of_one_learner_are_bounded(stack: Stack) -> None:
+def test_many_pages_of_one_learner_are_bounded(own: Stack) -> None:
     """So that one cannot take every place; closing one makes room."""
-    stack.web.stop()
-    stack.web.env["HAKO_WEB_PAGES_PER_LEARNER"] = "2"
-    stack.web.start()
-    browser = stack.browser()
+    own.web.stop()
+    own.web.env["HAKO_WEB_PAGES_PER_LEARNER"] = "2"
+    own.web.start()
+    browser = own.browser()
     first, second = browser.socket(), browser.socket()
-    assert _refused(stack, browser) == "many"
+    assert _refused(own, browser) == "many"
     first.close()
     until(lambda: "lab_sockets 1.0" in browser.get("/metrics").text, "the page is gone")
     browser.socket().close()
     second.close()
 
 
-def test_a_full_server_keeps_answering_pages(stack: Stack) -> None:
+def test_a_full_server_keeps_answering_pages(own: Stack) -> None:
     """The last threads are for HTTP; the next websocket gets 503 in plain words."""
-    stack.web.stop()
-    stack.web.env.update(HAKO_WEB_THREADS="10", HAKO_WEB_HTTP_THREADS="8")
-    stack.web.start()
-    browser = stack.browser()
+    own.web.stop()
+    own.web.env.update(HAKO_WEB_THREADS="10", HAKO_WEB_HTTP_THREADS="8")
+    own.web.start()
+    browser = own.browser()
     sockets = [browser.socket(), browser.socket()]
-    assert _upgrade(stack, Origin=stack.web.url) == 503
+    assert _upgrade(own, Origin=own.web.url) == 503
     assert browser.get("/en/").status_code == 200
     for each in sockets:
         each.close()
@@ -174,22 +174,23 @@ def test_a_client_that_vanishes_frees_its_thread(stack: Stack) -> None:
         until(lambda: "lab_sockets 0.0" in browser.get("/metrics").text, "it is gone")
 
 
-def test_a_silent_peer_with_an_open_connection_frees_its_thread(stack: Stack) -> None:
+@pytest.mark.slow
+def test_a_silent_peer_with_an_open_connection_frees_its_thread(own: Stack) -> None:
     """A ghost: TCP is up and nobody answers. Its thread must not wait for ever."""
-    stack.web.stop()
-    stack.web.env.update(HAKO_WEB_PING_INTERVAL_S="1", HAKO_WEB_PING_TIMEOUT_S="1", HAKO_WEB_THREADS="10")
-    stack.web.env.update(HAKO_WEB_HTTP_THREADS="8")
-    stack.web.start()
-    browser = stack.browser()
+    own.web.stop()
+    own.web.env.update(HAKO_WEB_PING_INTERVAL_S="1", HAKO_WEB_PING_TIMEOUT_S="1", HAKO_WEB_THREADS="10")
+    own.web.env.update(HAKO_WEB_HTTP_THREADS="8")
+    own.web.start()
+    browser = own.browser()
     for _ in range(3):  # more than there is room for at once
-        ghosts = [until(lambda: _raw_if_room(stack, browser), "a free place") for _ in range(2)]
+        ghosts = [until(lambda: _raw_if_room(own, browser), "a free place") for _ in range(2)]
         for ghost in ghosts:
             ghost.recv()
             ghost.send_binary(_connect_packet(browser.boot["token"]))
         until(lambda: "lab_sockets 2.0" in browser.get("/metrics").text, "both are pages")
         until(lambda: "lab_sockets 0.0" in browser.get("/metrics").text, "both are given up")
-    until(lambda: _raw_if_room(stack, browser), "a free place in the end")
-    assert stack.web.stop() == 0
+    until(lambda: _raw_if_room(own, browser), "a free place in the end")
+    assert own.web.stop() == 0
 
 
 def _raw_if_room(stack: Stack, browser: Browser) -> WebSocket | None:
@@ -206,13 +207,13 @@ def _connect_packet(token: str) -> bytes:
     return bytes(msgpack.packb({"type": 0, "nsp": "/lab", "data": {"token": token}}))
 
 
-def test_threads_and_descriptors_do_not_pile_up(stack: Stack) -> None:
+def test_threads_and_descriptors_do_not_pile_up(own: Stack) -> None:
     """Thirty pages come and go; the process is as before."""
-    stack.web.stop()
-    stack.web.env["HAKO_WEB_PING_INTERVAL_S"] = "1"  # a page's last thread sleeps this long after it has gone
-    stack.web.start()
-    browser = stack.browser()
-    stack.lab(browser)
+    own.web.stop()
+    own.web.env["HAKO_WEB_PING_INTERVAL_S"] = "1"  # a page's last thread sleeps this long after it has gone
+    own.web.start()
+    browser = own.browser()
+    own.lab(browser)
 
     def visit() -> None:
         with browser.socket() as page:
@@ -220,8 +221,8 @@ def test_threads_and_descriptors_do_not_pile_up(stack: Stack) -> None:
             page.attach("lab")
 
     def use() -> tuple[int, int]:
-        assert stack.web.process is not None
-        (worker,) = Path(f"/proc/{stack.web.process.pid}/task/{stack.web.process.pid}/children").read_text().split()
+        assert own.web.process is not None
+        (worker,) = Path(f"/proc/{own.web.process.pid}/task/{own.web.process.pid}/children").read_text().split()
         return len(list(Path(f"/proc/{worker}/fd").iterdir())), len(list(Path(f"/proc/{worker}/task").iterdir()))
 
     for _ in range(3):

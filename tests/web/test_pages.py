@@ -120,13 +120,13 @@ def test_without_the_engine_pages_still_come(stack: Stack) -> None:
     assert (answer.status_code, answer.json()["engine"]) == (503, "away")
 
 
-def test_everything_works_below_a_prefix(stack: Stack) -> None:
+def test_everything_works_below_a_prefix(own: Stack) -> None:
     """As behind JupyterHub: addresses, cookie path, websocket."""
-    stack.web.stop()
-    stack.web.env["HAKO_WEB_PREFIX"] = "/user/ann"
-    stack.web.prefix = "/user/ann"
-    stack.web.start()
-    browser = Browser(stack.web.url)
+    own.web.stop()
+    own.web.env["HAKO_WEB_PREFIX"] = "/user/ann"
+    own.web.prefix = "/user/ann"
+    own.web.start()
+    browser = Browser(own.web.url)
     boot = browser.open("/user/ann/en/lessons/01-try/")
     assert boot["socket"]["path"] == "/user/ann/ws"
     assert {cookie.path for cookie in browser.http.cookies} == {"/user/ann/"}
@@ -136,6 +136,6 @@ def test_everything_works_below_a_prefix(stack: Stack) -> None:
     browser.url += "/user/ann"
     lab = browser.post("/api/labs", {"lesson": "try"})
     assert lab.ok
-    browser.url = stack.web.url
+    browser.url = own.web.url
     with browser.socket() as socket:
         assert socket.ask("open", {"lesson": "try", "step": "one", "lang": "en"})["lab"]["id"] == lab.json()["id"]
