@@ -21,7 +21,7 @@ LAYERS = (
     ("runtime",),
     ("lab", "terminal", "observe", "predicates"),
     ("api",),
-    ("daemon", "services"),
+    ("daemon", "janitor"),
     ("doctor", "preflight", "children", "supervisor"),
     ("cli",),
 )
