@@ -1,0 +1,40 @@
+"""The engine's tests again where the machine has cgroup v2 and nothing else, on Debian's own kernel.
+
+The usual test machine is a hybrid with v1's controllers; most people's machines are not. A guest under QEMU boots
+Debian's cloud kernel with `cgroup_no_v1=all` and runs the tests below; here each file of them is one test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.vm import guest_root, machine
+
+pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(900)]
+
+#: Every processor instruction is emulated: what needs no kernel is left to the machine's own run.
+FILES = ("tests/unit/test_cgroups.py", "tests/engine/test_cgroups_kernel.py")
+GUEST_S = 480.0
+
+
+@pytest.fixture(scope="module")
+def guest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[machine.Run]:
+    """One boot for all tests of this module."""
+    folder = tmp_path_factory.mktemp("guest")
+    yield machine.run(guest_root.ensure(), folder, ["-q", *FILES], GUEST_S)
+
+
+def test_guest_comes_to_its_end(guest: machine.Run) -> None:
+    """It boots, pytest runs to its end within the deadline and is content."""
+    assert guest.status == 0, f"{guest.failures()}\n\nthe guest's console:\n{guest.console[-6000:]}"
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_passes_on_v2_alone(guest: machine.Run, file: str) -> None:
+    """Each of the file's tests passes there, and some do run."""
+    outcomes = [each for each in guest.outcomes if each.file == file]
+    print(*(f"{each.outcome} {each.seconds:6.2f} s  {each.test}" for each in outcomes), sep="\n")
+    assert not guest.failures(file), guest.failures(file)
+    assert any(each.outcome == "passed" for each in outcomes), f"no test of {file} ran\n{guest.console[-3000:]}"
