@@ -77,7 +77,15 @@ class Web:
         for pid in (self.process.pid, *map(int, children)):
             os.kill(pid, signal.SIGKILL)
         self.process.wait(timeout=20)
-        until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in children), "the worker is gone")
+        until(lambda: not any(map(alive, children)), "the worker is gone")
+
+
+def alive(pid: str) -> bool:
+    """Whether a process runs; one that is only not yet waited for does not (proc_pid_stat(5))."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def free_port() -> int:
