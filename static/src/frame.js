@@ -22,7 +22,7 @@ export class Frame {
     this.strip = h("div", { class: "strip", hidden: true });
     const props = { class: "frame", role: "tabpanel", id: `frame-${name}`, "aria-labelledby": `tab-${name}` };
     this.element = h("div", props, this.where.outline, this.where.element, this.screen, this.strip);
-    /** @type {number | null} the exit status of a shell that is gone */
+    /** of a shell that is gone; its status is null when nobody knows it (the lab was reset) @type {{status: number | null} | null} */
     this.ended = null;
     this.connection = connection;
   }
@@ -139,9 +139,9 @@ export class Frame {
     paste.focus();
   }
 
-  /** @param {number} status */
+  /** @param {number | null} status */
   exit(status) {
-    this.ended = status;
+    this.ended = { status };
     if (this.terminal) this.terminal.exited = true;
     const again = h(
       "button",
@@ -149,13 +149,20 @@ export class Frame {
       t("terminal.again"),
     );
     this.fill(
-      h("p", { class: "said info", role: "status" }, icon("info"), t("terminal.ended", { status }), " ", again),
+      h(
+        "p",
+        { class: "said info", role: "status" },
+        icon("info"),
+        status === null ? t("terminal.gone") : t("terminal.ended", { status }),
+        " ",
+        again,
+      ),
     );
   }
 
   /** A shell is (again) behind this frame. */
   alive() {
-    if (this.ended !== null) this.empty(false);
+    if (this.ended) this.empty(false);
     this.ended = null;
   }
 
@@ -163,7 +170,7 @@ export class Frame {
   relabel() {
     this.terminal?.term.textarea?.setAttribute("aria-label", t("terminal.label", { name: this.name }));
     this.where.show(this.where.where);
-    if (this.ended !== null) this.exit(this.ended);
+    if (this.ended) this.exit(this.ended.status);
     else this.empty(false);
   }
 

@@ -59,7 +59,7 @@ export class LabLine {
     this.element.hidden = !sentence;
     if (!sentence) return this.element.replaceChildren();
     const [word, act] = sentence.action ?? [];
-    this.element.className = `line ${sentence.kind}`;
+    this.element.className = `lab-line ${sentence.kind}`;
     this.element.replaceChildren(
       icon(sentence.glyph),
       h("span", {}, sentence.text),

@@ -55,7 +55,9 @@ export class Page {
       this.engineUp = up;
       this.line.draw();
     });
-    connection.on("terminals", ({ terminals }) => void this.deck.sync(terminals, []));
+    connection.on("terminals", ({ terminals }) => {
+      for (const { name, id } of terminals) void this.deck.ensure(name, id); // one that "show me" opened
+    });
     course.addEventListener("step", () => this.tellStep());
   }
 

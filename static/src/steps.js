@@ -68,7 +68,8 @@ export class Steps {
     const { lesson, current } = this.course;
     const at = lesson.steps.findIndex((step) => step.id === current);
     need("#at").textContent = at >= 0 ? t("step.at", { at: at + 1, of: lesson.steps.length }) : t("step.end");
-    need("#left").textContent = t("step.left", { minutes: this.course.minutesLeft() });
+    const minutes = this.course.minutesLeft();
+    need("#left").textContent = minutes ? t("step.left", { minutes }) : t("step.all_done");
     need("#marks").replaceChildren(
       ...lesson.steps.map((step, index) => {
         const state = this.course.isDone(step.id) ? "done" : index === at ? "here" : "open";

@@ -24,8 +24,11 @@ UP = """
 import sys
 from engine import supervisor
 from engine.settings import Settings
+supervisor.STEADY_S = 0.0  # tests kill what they do not mean to be slow for: always start it again at once
 sys.exit(supervisor.main(Settings(), supervisor.Address("127.0.0.1", int(sys.argv[1]))))
 """
+#: The supervisor's children, by what is in their command lines.
+PROGRAMS = {"web": b"web.serve", "engine": b"engine.daemon", "zygote": b"zygote.py"}
 
 
 class Stack:
@@ -78,13 +81,30 @@ class Stack:
             for table in ("step_result", "attempt", "enrolment"):
                 database.execute(f"DELETE FROM {table}")
 
-    def kill_web(self) -> None:
-        """kill -9 of the web server and its worker; the supervisor starts another."""
+    def pid(self, program: str) -> int:
+        """The process number of zygote, engine or web; 0 while there is none."""
         assert self.process is not None, "not with HAKO_BROWSER_URL"
-        web = [pid for pid in _children(self.process.pid) if b"web.serve" in _cmdline(pid)]
-        assert web, "no web process"
-        for pid in [*web, *(child for parent in web for child in _children(parent))]:
-            os.kill(pid, signal.SIGKILL)
+        found = [pid for pid in _children(self.process.pid) if PROGRAMS[program] in _cmdline(pid)]
+        return found[0] if found else 0
+
+    def kill(self, program: str, *, worker: bool = True, master: bool = True) -> int:
+        """kill -9 of a program that runs; the supervisor starts another. Returns which process it was.
+
+        Args:
+            worker, master: which of web's two processes; the others have one.
+        """
+        wait_until(lambda: self.pid(program), f"{program} runs")
+        pid = self.pid(program)
+        for each in [*([pid] if master else []), *(_children(pid) if worker else [])]:
+            try:
+                os.kill(each, signal.SIGKILL)
+            except ProcessLookupError:
+                pass  # the worker ends with its master
+        return pid
+
+    def kill_web(self) -> None:
+        """kill -9 of the web server and its worker."""
+        self.kill("web")
 
 
 def wait_until(condition: Callable[[], object], what: str | Callable[[], str], deadline_s: float = 20.0) -> None:
@@ -102,8 +122,14 @@ def _free_port() -> int:
 
 
 def _children(pid: int) -> list[int]:
-    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    try:
+        return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except (FileNotFoundError, ProcessLookupError):
+        return []  # it ended while we looked
 
 
 def _cmdline(pid: int) -> bytes:
-    return Path(f"/proc/{pid}/cmdline").read_bytes()
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""

@@ -168,9 +168,9 @@ function groupName(box, news) {
  * @param {import("../types.js").Observation} seen @param {Record<string, number>} lab @param {(key: string) => string} fresh
  */
 export function drawTable(seen, lab, fresh) {
-  const rows = [...seen.namespaces].sort(
-    (a, b) => Number(a.inode === lab[a.kind]) - Number(b.inode === lab[b.kind]) || a.kind.localeCompare(b.kind),
-  );
+  const rank = (/** @type {import("../types.js").Namespace} */ one) =>
+    (one.inode === lab[one.kind] ? 100 : 0) + Object.keys(KINDS).indexOf(one.kind);
+  const rows = [...seen.namespaces].sort((a, b) => rank(a) - rank(b) || a.inode - b.inode);
   const names = new Map(
     seen.processes.map((process) => [process.pid, `${plain(process.comm, 20)} ${process.nspid[0]}`]),
   );

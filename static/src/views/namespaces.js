@@ -109,6 +109,7 @@ export class NamespacesView {
     );
     if (!this.seen) return this.canvas.replaceChildren(h("p", { class: "view-empty" }, t("views.empty")));
     const fresh = (/** @type {string} */ key) => this.fresh(key);
+    if (this.canvas.classList.contains("as-table") === drawing) this.canvas.scrollTop = 0;
     this.canvas.classList.toggle("as-table", !drawing);
     this.keys.keep(() =>
       this.canvas.replaceChildren(
