@@ -1,8 +1,8 @@
 """A lesson page without a browser, as tenacious as the real one: whatever dies, it comes back and goes on.
 
-It keeps to the page's protocol (reference: static/src/connection.js, stream.js, typist.js): connect, `open`, attach every
-terminal from what was consumed, acknowledge each 16 KiB and when it is quiet, ask `type` again with the same key until
-it is answered. What it consumed is kept whole, and every departure from "each byte once, in order" is noted in `wrong`.
+It keeps to the page's protocol (static/src/connection.js, stream.js, typist.js): connect, `open`, attach every terminal
+from what was consumed, acknowledge each 16 KiB and when it is quiet, ask `type` again with the same key until it is
+answered. What it consumed is kept whole, and every departure from "each byte once, in order" is noted in `wrong`.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ BEGIN = b"<<begin>>"
 ENOUGH, TOTAL = "/tmp/enough", "/tmp/total"
 BURST = 400_000  # the ring holds 262,144
 #: Pieces between two bursts.
-QUIET = 150
+QUIET = 60
 
 PROGRAM = """
 import os, random, sys, termios, time, tty
