@@ -81,8 +81,7 @@ class Daemon:
             found = await machine.zygote.recover()
             await containers.recover(found)
             await labs.recover(found)
-            await machine.network.sweep()  # links of containers and labs that did not outlive the daemon
-            lab_api.recover()  # before the loop turns: no byte may be read that nobody gates
+            lab_api.recover()
             engine_api.recover()
             prune(machine.images, labs, containers)
             log.info("recovered", labs=len(labs.all()), containers=len(containers.all()))

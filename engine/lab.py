@@ -346,6 +346,8 @@ class Labs:
         kind, lab = process.info.get("kind"), self._all.get(process.info.get("lab", ""))
         if kind == "terminal" and lab is not None and process.running:
             terminal = lab_shell.restore_terminal(lab, process)
+            # Not a byte more until its page is back or given up (api/streams.py): it would overrun what the page lacks.
+            terminal.read_until(terminal.offset)
             lab.terminals[terminal.name] = terminal
         elif kind in ("terminal", "run") or (kind == "lab" and lab is None):
             self._machine.zygote.forget(process.key)
