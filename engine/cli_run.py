@@ -35,6 +35,7 @@ def engine_socket() -> str:
 
 def run(engine: Connection, options: argparse.Namespace) -> int:
     """Create a container, start it, and unless detached stay with it to its end."""
+    _check_tty(options)
     container = engine.call("container.create", {"spec": run_spec(options)})["id"]
     wanted = {"container": container, "interactive": options.interactive, "explain": options.explain}
     return _start(engine, "container.start", wanted, options, container)
@@ -45,10 +46,8 @@ def _start(engine: Connection, call: str, wanted: dict[str, Any], options: argpa
     if options.detach:
         session, started = None, engine.call(call, {**wanted, "attach": False})
     else:
-        from engine.cli_attach import Session, check_tty
+        from engine.cli_attach import Session
 
-        if options.tty and options.interactive:
-            check_tty()
         session = Session(engine, terminal=options.tty, interactive=options.interactive)
         started = session.start(call, wanted)
     if "message" in started:
@@ -60,6 +59,13 @@ def _start(engine: Connection, call: str, wanted: dict[str, Any], options: argpa
         return session.stay()
     print(name)
     return 0
+
+
+def _check_tty(options: argparse.Namespace) -> None:
+    if options.tty and options.interactive and not options.detach:
+        from engine.cli_attach import check_tty
+
+        check_tty()
 
 
 def run_spec(options: argparse.Namespace) -> dict[str, Any]:
@@ -92,6 +98,7 @@ def run_spec(options: argparse.Namespace) -> dict[str, Any]:
 
 def exec_(engine: Connection, options: argparse.Namespace) -> int:
     """Run one more program in a container."""
+    _check_tty(options)
     rows, cols = _terminal_size() if options.tty else (24, 80)
     wanted = {
         "container": options.container,
