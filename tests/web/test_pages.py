@@ -118,6 +118,8 @@ def test_without_the_engine_pages_still_come(stack: Stack) -> None:
     assert browser.get("/ja/").status_code == 200
     answer = browser.get("/readyz")
     assert (answer.status_code, answer.json()["engine"]) == (503, "away")
+    stack.forget()
+    assert browser.get("/readyz").ok
 
 
 def test_everything_works_below_a_prefix(own: Stack) -> None:

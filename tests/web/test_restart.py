@@ -10,6 +10,7 @@ import pytest
 
 from tests.web.conftest import Stack
 from tests.web.lab_client import Browser, LabSocket, until
+from web.serve import GRACE_S
 
 
 def _page(stack: Stack, browser: Browser) -> LabSocket:
@@ -29,7 +30,7 @@ def test_sigterm_closes_transports_so_that_browsers_come_back(stack: Stack) -> N
     took = time.monotonic() - began
     (reason,) = page.wait_event("disconnect")
     assert "server disconnect" not in str(reason)
-    assert took < 3, took
+    assert took < GRACE_S, f"{took:.1f} s: it waited for pages that were told to go"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT])
@@ -39,7 +40,7 @@ def test_ctrl_c_ends_it_too(stack: Stack, number: int) -> None:
     page = _page(stack, browser)
     began = time.monotonic()
     stack.web.stop(number)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < GRACE_S
     page.wait_event("disconnect")
 
 
@@ -81,8 +82,8 @@ def test_the_worker_ends_with_its_master(stack: Stack) -> None:
     stack.web.process.wait()
     began = time.monotonic()
     page.wait_event("disconnect")
+    assert time.monotonic() - began < GRACE_S
     stack.web.start()
-    assert time.monotonic() - began < 5
     browser.socket().close()
 
 
