@@ -6,19 +6,20 @@ way to it on v2. `Group` is one group in all trees at once.
 
 Moving processes is left to the processes: on v2 clone3(CLONE_INTO_CGROUP) with `Group.open_fd`, on v1 the child writes
 "0" to each of `Group.tasks_paths`. Writing a pid to cgroup.procs waits for an RCU grace period, 6 to 22 ms.
-Trees are found by cgroup_hierarchy.py, limits translated by cgroup_limits.py, counters read by cgroup_usage.py, and
-pausing, killing and removing is cgroup_end.py's.
+Trees are found by cgroup_hierarchy.py, limits translated by cgroup_limits.py, counters read by cgroup_usage.py, devices
+kept away by cgroup_devices.py, and pausing, killing and removing is cgroup_end.py's.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from engine.errors import BadInput, NotFound, Unsupported
-from engine.linux import cgroup_end, cgroup_usage, procfs
+from engine.linux import cgroup_devices, cgroup_end, cgroup_usage, procfs
 from engine.linux.cgroup_files import enable_controllers, mkdir, mkdirs, prepare_v1, read_text, write_all
 from engine.linux.cgroup_hierarchy import Hierarchy, hierarchy_of
 from engine.linux.cgroup_limits import UNLIMITED, Limits, controllers, writes_v1, writes_v2
@@ -180,6 +181,26 @@ class Group:
         unified = self.path("")
         if unified:
             write_all(unified, writes_v2(limits, ""))
+
+    def allow_devices(self, devices: tuple[cgroup_devices.Device, ...]) -> None:
+        """Let its processes open these devices and no others; to be called while nothing is in it or below it.
+
+        Raises:
+            Unsupported: the kernel has neither the v1 controller nor BPF programs for it.
+        """
+        controller, unified = self.path("devices") if "devices" in self.hierarchy.v1 else None, self.path("")
+        try:
+            if controller is not None:
+                cgroup_devices.allow_v1(controller, devices)
+            elif unified is not None:
+                cgroup_devices.allow_v2(unified, devices)
+            else:
+                raise OSError(errno.ENODEV, "no devices controller")
+        except OSError as error:
+            raise Unsupported(
+                f"Devices of the machine cannot be kept from group {self.name}: {error}.",
+                "The kernel needs CONFIG_CGROUP_DEVICE, and for cgroup v2 CONFIG_CGROUP_BPF.",
+            ) from error
 
     def delegate(self, uid: int, gid: int) -> None:
         """Let a user move its own processes about in this group and make groups below, but not change its limits.

@@ -55,8 +55,8 @@ PR_CAP_AMBIENT_RAISE, PR_CAP_AMBIENT_CLEAR_ALL = 2, 4
 SECCOMP_SET_MODE_FILTER = 1
 
 _OLD = {
-    "x86_64": {"pivot_root": 155, "keyctl": 250, "seccomp": 317},
-    "aarch64": {"pivot_root": 41, "keyctl": 219, "seccomp": 277},
+    "x86_64": {"pivot_root": 155, "keyctl": 250, "seccomp": 317, "bpf": 321},
+    "aarch64": {"pivot_root": 41, "keyctl": 219, "seccomp": 277, "bpf": 280},
 }[os.uname().machine]
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -266,6 +266,32 @@ def seccomp(operation: int, flags: int, filters: bytes) -> None:
     program = _SockFprog(len(filters) // 8, ctypes.addressof(buffer))
     if _syscall(_long(_OLD["seccomp"]), _long(operation), _long(flags), ctypes.byref(program)) < 0:
         raise _fail("seccomp")
+
+
+def bpf_load(prog_type: int, instructions: bytes) -> int:
+    """bpf(2), BPF_PROG_LOAD: `instructions` is an array of struct bpf_insn, 8 bytes each; the program's fd."""
+    code = ctypes.create_string_buffer(instructions, len(instructions))
+    license = ctypes.create_string_buffer(b"Apache-2.0")
+    # union bpf_attr for this command: prog_type, insn_cnt, insns, license, then zeros
+    attr = ctypes.create_string_buffer(
+        prog_type.to_bytes(4, "little")
+        + (len(instructions) // 8).to_bytes(4, "little")
+        + ctypes.addressof(code).to_bytes(8, "little")
+        + ctypes.addressof(license).to_bytes(8, "little"),
+        72,
+    )
+    fd = _syscall(_long(_OLD["bpf"]), _long(5), attr, _long(72))
+    if fd < 0:
+        raise _fail("bpf(BPF_PROG_LOAD)")
+    return int(fd)
+
+
+def bpf_attach(target_fd: int, program_fd: int, attach_type: int, flags: int) -> None:
+    """bpf(2), BPF_PROG_ATTACH: have a program run for what `target_fd`, a v2 group, holds."""
+    words = (target_fd, program_fd, attach_type, flags)
+    attr = ctypes.create_string_buffer(b"".join(word.to_bytes(4, "little") for word in words), 16)
+    if _syscall(_long(_OLD["bpf"]), _long(8), attr, _long(16)) < 0:
+        raise _fail(f"bpf(BPF_PROG_ATTACH, fd {target_fd})")
 
 
 def join_session_keyring(name: str) -> None:

@@ -179,11 +179,11 @@ class Containers:
         """Take one engine step; the descriptor it yields is closed with `opened`, when the child has its own."""
         if step.kind == "create_cgroup":
             limits = cgroups.Limits(**{key: value for key, value in step.args["limits"].items() if value is not None})
-            fds["cgroup"] = self._machine.groups.create(step.args["path"], limits).open_fd()
-            if fds["cgroup"] < 0:
-                del fds["cgroup"]
-                return
-            opened.callback(os.close, fds["cgroup"])
+            group = self._machine.groups.create(step.args["path"], limits)
+            group.allow_devices(tuple(step.args["devices"]))
+            if (cgroup := group.open_fd()) >= 0:
+                fds["cgroup"] = cgroup
+                opened.callback(os.close, cgroup)
         elif step.kind == "union_mount":
             lower = [Path(path) for path in step.args["lower"]]
             fds["rootfs"] = self._machine.union.mount(lower, Path(step.args["upper"]), Path(step.args["work"]))

@@ -37,6 +37,8 @@ LINKS = [
     ("stdout", "/proc/self/fd/1"),
     ("stderr", "/proc/self/fd/2"),
 ]
+#: (kind, major, minor) of what a container may open, whatever nodes its root makes: those, its console and ptys.
+DEVICES = [*(("c", major, minor) for _, major, minor in NODES), ("c", 5, 1), ("c", 5, 2), ("c", 136, None)]
 DEVPTS = ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]
 
 
@@ -84,8 +86,9 @@ def container(config: Config, storage: Storage, files: dict[str, str]) -> Plan:
     """
     process, linux = config["process"], config["linux"]
     kinds = [entry["type"] for entry in linux["namespaces"]]
+    group = {"path": linux["cgroupsPath"], "limits": linux["resources"], "devices": DEVICES}
     steps = [
-        Step("create_cgroup", "engine", {"path": linux["cgroupsPath"], "limits": linux["resources"]}),
+        Step("create_cgroup", "engine", group),
         Step("union_mount", "engine", {"lower": storage.lower, "upper": storage.upper, "work": storage.work}),
         *([Step("network", "engine", {})] if "net" in kinds and config.get("network", "bridge") == "bridge" else []),
         Step("clone", "zygote", {"kinds": [kind for kind in kinds if kind in ("pid", "mnt", "uts", "ipc")]}),

@@ -21,8 +21,8 @@ class Word:
 WORDS: dict[str, Word] = {
     "create_cgroup": Word(
         "cgroups(7)",
-        "Make a group for its processes and write the limits into it.",
-        "プロセスを入れるcgroupを作り、上限を書き込む。",
+        "Make a group for its processes; write the limits, and the devices they may open, into it.",
+        "プロセスを入れるcgroupを作り、上限と、開いてよいデバイスを書き込む。",
     ),
     "union_mount": Word(
         "mount(2), overlayfs",
