@@ -8,6 +8,7 @@ it, and a future of its wait status. The zygote, not this, is its parent: when t
 from __future__ import annotations
 
 import asyncio
+import collections
 import contextlib
 import errno
 import os
@@ -82,6 +83,7 @@ class Zygote:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._socket: socket.socket | None = None
+        self._unsent: collections.deque[channel.Message] = collections.deque()
         self._waiting: dict[str, tuple[Plan, asyncio.Future[Process]]] = {}
         self._listed: asyncio.Future[list[Process]] | None = None
         self._found: list[Process] = []
@@ -102,14 +104,13 @@ class Zygote:
             raise Failed(f"No zygote at {self._path}: {error.strerror}.", "Start it with `hako up`.") from error
         sock.setblocking(False)
         self._socket = sock
-        asyncio.get_running_loop().add_reader(sock, self._read)
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(sock, self._read)
 
     def close(self) -> None:
         """Leave; every process goes on."""
         if self._socket is not None:
-            asyncio.get_running_loop().remove_reader(self._socket)
-            self._socket.close()
-            self._socket = None
+            self._let_go_of_socket()
         for process in self._processes.values():
             process.close()
         self._processes.clear()
@@ -172,15 +173,41 @@ class Zygote:
         process = self._processes.pop(key, None)
         if process is not None:
             process.close()
-        if self._socket is not None:
-            with contextlib.suppress(OSError):
-                channel.send(self._socket, {"op": "forget", "key": key})
+        self._post({"op": "forget", "key": key})
 
     def let_go(self, key: str, name: str) -> None:
         """Have the zygote close one descriptor it keeps for a process."""
-        if self._socket is not None:
-            with contextlib.suppress(OSError):
-                channel.send(self._socket, {"op": "let_go", "key": key, "name": name})
+        self._post({"op": "let_go", "key": key, "name": name})
+
+    def _post(self, message: channel.Message) -> None:
+        """Send without waiting; what the socket does not take now goes out when it does."""
+        if self._socket is None:
+            return
+        self._unsent.append(message)
+        if len(self._unsent) == 1:
+            self._flush()
+
+    def _flush(self) -> None:
+        assert self._socket is not None
+        while self._unsent:
+            try:
+                channel.send(self._socket, self._unsent[0])
+            except BlockingIOError:
+                self._loop.add_writer(self._socket, self._flush)
+                return
+            except OSError:  # the reader will see its end
+                self._unsent.clear()
+                break
+            self._unsent.popleft()
+        self._loop.remove_writer(self._socket)
+
+    def _let_go_of_socket(self) -> None:
+        assert self._socket is not None
+        self._loop.remove_reader(self._socket)
+        self._loop.remove_writer(self._socket)
+        self._socket.close()
+        self._socket = None
+        self._unsent.clear()
 
     async def _send(self, message: channel.Message, fds: dict[str, int]) -> None:
         """Send; waits a little for a zygote whose socket is full, which is a sign of a burst, not of its end."""
@@ -188,12 +215,14 @@ class Zygote:
             if self._socket is None:
                 break
             try:
-                channel.send(self._socket, message, fds)
-                return
+                if not self._unsent:  # else it would overtake them
+                    channel.send(self._socket, message, fds)
+                    return
             except BlockingIOError:
-                await asyncio.sleep(0.005)
+                pass
             except OSError as error:
                 raise Failed(f"The zygote is gone: {error.strerror}.", "Restart with `hako up`.") from error
+            await asyncio.sleep(0.005)
         raise Failed("The zygote does not take requests.", "Restart with `hako up`.")
 
     def _read(self) -> None:
@@ -210,10 +239,7 @@ class Zygote:
             self._heard(*received)
 
     def _lost(self) -> None:
-        assert self._socket is not None
-        asyncio.get_running_loop().remove_reader(self._socket)
-        self._socket.close()
-        self._socket = None
+        self._let_go_of_socket()
         for _, future in self._waiting.values():
             if not future.done():
                 future.set_exception(Failed("The zygote has died, and every container with it.", "Run `hako up`."))

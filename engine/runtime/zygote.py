@@ -29,6 +29,7 @@ if __name__ == "__main__":
 
 from engine.linux import mounts, namespaces, syscalls
 from engine.runtime import channel, init, rootfs
+from engine.runtime.outbox import Maker, Outbox
 
 #: waitpid(2): children whose exit signal is not SIGCHLD, too.
 _WALL = 0x40000000
@@ -66,6 +67,7 @@ class Zygote:
     def __init__(self, listener: socket.socket, exits: str) -> None:
         self.listener, self.exits = listener, exits
         self.daemon: socket.socket | None = None
+        self.outbox: Outbox | None = None
         self.processes: dict[str, Process] = {}
         self.starts: dict[int, Start] = {}
         self.unclaimed: dict[int, int] = {}
@@ -91,6 +93,7 @@ class Zygote:
         if fd == self.listener.fileno():
             self._accept()
         elif self.daemon is not None and fd == self.daemon.fileno():
+            self._flush()
             self._request()
         elif fd in self.starts:
             self._news(self.starts[fd])
@@ -103,24 +106,46 @@ class Zygote:
         connection.setblocking(False)
         self.daemon = connection
         self.poll.register(connection, select.POLLIN)
+        self.outbox = Outbox(connection, lambda events: self.poll.modify(connection, events))
 
     def _drop_daemon(self) -> None:
         if self.daemon is not None:
             self.poll.unregister(self.daemon)
             self.daemon.close()
-            self.daemon = None
+            self.daemon = self.outbox = None
 
-    def _tell(self, message: channel.Message, fds: dict[str, int] | None = None) -> None:
+    def _put(self, make: Maker) -> None:
         """Tell the daemon; one that does not read loses its connection and will ask `list` when it comes back."""
-        if self.daemon is None:
-            return
-        try:
-            channel.send(self.daemon, message, fds)
-        except OSError:
-            self._drop_daemon()
+        if self.outbox is not None:
+            try:
+                self.outbox.put(make)
+            except OSError:
+                self._drop_daemon()
+
+    def _flush(self) -> None:
+        if self.outbox is not None:
+            try:
+                self.outbox.flush()
+            except OSError:
+                self._drop_daemon()
+
+    def _tell(self, message: channel.Message) -> None:
+        self._put(lambda: (message, {}))
+
+    def _tell_of(self, process: Process, also: channel.Message, fds: set[str] | None = None) -> None:
+        """Tell of a process with its descriptors: those named, or all; of one forgotten meanwhile nothing."""
+
+        def make() -> tuple[channel.Message, dict[str, int]] | None:
+            if self.processes.get(process.key) is not process:
+                return None
+            kept = {name: fd for name, fd in process.kept.items() if fds is None or name in fds}
+            return {**self._describe(process), **also}, {"pidfd": process.pidfd, **kept}
+
+        self._put(make)
 
     def _request(self) -> None:
-        assert self.daemon is not None
+        if self.daemon is None:
+            return
         try:
             received = channel.receive(self.daemon)
         except BlockingIOError:
@@ -139,7 +164,7 @@ class Zygote:
             self._let_go(message["key"], message["name"])
         elif message["op"] == "list":
             for process in self.processes.values():
-                self._tell(self._describe(process), {"pidfd": process.pidfd, **process.kept})
+                self._tell_of(process, {})
             self._tell({"op": "listed", "pid": os.getpid()})
 
     def _describe(self, process: Process) -> channel.Message:
@@ -228,9 +253,7 @@ class Zygote:
         if start.executed and start.error is None:
             process = Process(start.key, start.pid, start.pidfd, start.kept, start.request.get("info", {}))
             self.processes[start.key] = process
-            fds = {name: fd for name, fd in start.kept.items() if name not in start.fds}
-            described = {**self._describe(process), "op": "started", "times": start.times}
-            self._tell(described, {"pidfd": process.pidfd, **fds})
+            self._tell_of(process, {"op": "started", "times": start.times}, set(start.kept) - set(start.fds))
             if start.pid in self.unclaimed:
                 self._ended(process, self.unclaimed.pop(start.pid))
             return

@@ -1,0 +1,58 @@
+"""What a new daemon takes over from one that was killed, in the cases that are not seen every day."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from engine.runtime.process import Zygote
+from tests.engine.engines import ROOT, open_fds
+
+pytestmark = pytest.mark.root
+MANY = 1000
+#: A zygote that has as many terminals as a large class: all of them this one process, each with its descriptors.
+CROWDED = """
+import os, socket, sys
+sys.path.insert(0, sys.argv[1])
+from engine.linux import syscalls
+from engine.runtime import zygote
+listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+listener.bind(sys.argv[2])
+listener.listen(4)
+keeper = zygote.Zygote(listener, os.path.dirname(sys.argv[2]))
+for number in range(int(sys.argv[3])):
+    key, me = f"lab.{number}.terminal", os.getpid()
+    kept = {name: os.open("/dev/null", os.O_RDONLY) for name in ("master", "tty.pipe_r", "tty.pipe_w", "tty.ring")}
+    keeper.processes[key] = zygote.Process(key, me, syscalls.pidfd_open(me), kept, {"kind": "terminal", "lab": "lab"})
+print("ready", flush=True)
+keeper.serve()
+"""
+
+
+def test_a_thousand_terminals_are_found_again(tmp_path: Path) -> None:
+    """More than a socket holds at once: the zygote goes on telling as the new daemon reads."""
+    path, before = tmp_path / "zygote.sock", open_fds()
+    command = [sys.executable, "-c", CROWDED, str(ROOT), str(path), str(MANY)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        try:
+            asyncio.run(_find_all(path))
+        finally:
+            process.kill()
+    assert open_fds() == before
+
+
+async def _find_all(path: Path) -> None:
+    zygote = Zygote(path)
+    await zygote.connect()
+    try:
+        found = await zygote.recover()
+        assert [each.key for each in found] == [f"lab.{number}.terminal" for number in range(MANY)]
+        assert all(len(each.fds) == 4 for each in found)
+    finally:
+        zygote.close()
