@@ -38,15 +38,11 @@ class Auth(ABC):
 
     @abstractmethod
     def identify(self, request: Request) -> Identity | None:
-        """Who sent this request, by its cookie; None when the cookie is absent, forged or no longer good. Never asks
-        anybody.
-        """
+        """Who sent this request, by its cookie alone; None when that is absent, forged or no longer good."""
 
     @abstractmethod
     def admit(self, request: Request) -> Identity | None:
-        """Let somebody in who opens a page without a good cookie; None when they may not come in (or must log in
-        first).
-        """
+        """Let somebody in who opens a page without a good cookie; None when they may not, or must log in first."""
 
     @abstractmethod
     def remember(self, response: Response, identity: Identity, request: Request) -> None:
@@ -114,9 +110,7 @@ def _networks(peer: str) -> list[Network]:
 
 
 def default_gateway(route_table: str) -> str | None:
-    """The IPv4 default gateway in the text of /proc/net/route: destination and gateway are little-endian hex
-    (proc_net(5)).
-    """
+    """The IPv4 default gateway in the text of /proc/net/route, whose addresses are little-endian hex."""
     for line in route_table.splitlines()[1:]:
         fields = line.split()
         if len(fields) > 2 and fields[1] == "00000000" and fields[2] != "00000000":

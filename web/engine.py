@@ -1,4 +1,4 @@
-"""The engine client of this process: D.3's metric round every call, and nothing else."""
+"""The engine client of this process: a metric round every call, and nothing else."""
 
 from __future__ import annotations
 

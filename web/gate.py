@@ -1,7 +1,7 @@
 """The WSGI layer in front of everything: prefix, Host, Origin, and the door of the websocket.
 
 It decides before Flask and before the websocket upgrade, because a refusal after the upgrade leaves a socket open and a
-thread taken (reference/terminal.md 0.5). It answers four questions:
+thread taken. It answers four questions:
 
 1. *Which path?* Strips the prefix into SCRIPT_NAME (PEP 3333), as behind JupyterHub.
 2. *Is this name ours?* A Host we do not know means DNS rebinding: a foreign page that made its own name point at us.
@@ -98,7 +98,7 @@ class Gate:
                 "Every place is taken. Close a page of Hako, or raise HAKO_WEB_THREADS, and reload.",
             )
         if not self.deflate:
-            # simple-websocket accepts permessage-deflate whenever it is offered and has no switch (terminal.md B.7).
+            # simple-websocket accepts permessage-deflate whenever it is offered and has no switch.
             environ.pop("HTTP_SEC_WEBSOCKET_EXTENSIONS", None)
         return self.app(environ, start_response)
 

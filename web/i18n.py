@@ -45,9 +45,7 @@ class Translations:
 
 
 def fill(text: str, params: Mapping[str, object]) -> str:
-    """Put values into `{places}`. Not str.format: values come from the kernel and must not be able to name
-    attributes.
-    """
+    """Put values into `{places}`. Not str.format, which would let a value from the lab name attributes of ours."""
     return _PLACE.sub(lambda place: str(params.get(place[1], place[0])), text)
 
 

@@ -124,9 +124,7 @@ class Progress:
         }
 
     def begin_attempt(self, who: str, lesson: str, lab: str) -> int:
-        """Say that this learner's lesson is from now on done in this lab. A reset lab begins a new attempt under its
-        old id.
-        """
+        """From now on this learner does the lesson in this lab. A reset lab begins a new attempt under its old id."""
         row = {"learner": who, "lesson": lesson, "lab": lab, "started_at": self._clock()}
         with self._engine.begin() as connection:
             key = connection.execute(insert(attempt).values(row)).inserted_primary_key

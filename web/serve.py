@@ -3,7 +3,7 @@
     HAKO_WEB_PORT=8000 python -m web.serve
 
 One worker, because Socket.IO needs a page's packets in one process and gunicorn cannot send them there; many threads,
-because every open page holds one (reference/terminal.md B.3). At SIGTERM the pages' transports are closed first:
+because every open page holds one. At SIGTERM the pages' transports are closed first:
 gunicorn would wait for them to end by themselves, and browsers would see a broken connection instead of an invitation
 to come back.
 """

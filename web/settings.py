@@ -46,12 +46,12 @@ class WebSettings(BaseSettings):
     #: Who may be the one learner: networks, or `gateway` for the default gateway (a published container port).
     solo_peers: Words = ("127.0.0.0/8", "::1/128")
 
-    #: gthread slots. Every open page holds one for as long as it lives, so this bounds the class (terminal.md 0.11).
+    #: gthread slots. Every open page holds one for as long as it lives, so this bounds the class.
     threads: int = Field(default=256, ge=8, le=2048)
     #: Slots kept free for plain HTTP, so that the pages of a full class still load.
     http_threads: int = Field(default=16, ge=2)
     pages_per_learner: int = Field(default=16, ge=1)
-    #: Offer permessage-deflate to browsers: saves bytes for remote classes, costs 62 CPU s/GB (terminal.md 0.2).
+    #: Offer permessage-deflate to browsers: saves bytes for remote classes, costs 62 CPU s/GB.
     deflate: bool = False
     token_age_s: int = Field(default=3600, ge=60)
     #: A message of typed bytes; a longer paste is cut into several by the page.

@@ -1,5 +1,4 @@
-"""A small engine for the web tests: a real unix socket, the real wire, real ptys with bash, and labs that are only
-names.
+"""A small engine for the web tests: a real unix socket, the real wire, real ptys, and labs that are only names.
 
 It stands at the seam (`lab.sock`), so web's own client, threads and reconnects are under test and nothing is patched.
 What it does not do: containers, limits, gathering, a second owner. Observations and check results are what a test sets.

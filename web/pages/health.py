@@ -1,6 +1,4 @@
-"""For whoever watches the service: is it alive, is it ready, what are its numbers. Answers anyone; says nothing about
-people.
-"""
+"""For whoever watches the service: is it alive, is it ready, what are its numbers. Nothing about people is in them."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Lessons as templates see them: one language, the learner's progress filled in. Pure; what a page shows is decided
-here.
-"""
+"""Lessons as templates see them: in one language, with the learner's progress filled in. Pure."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 Two proofs at connect: the cookie says who, the page token says that a page of ours is asking. Who fails gets a reason
 and its transport closed a moment later; `connect` alone cannot do that, since python-socketio answers a refusal and
-then leaves the websocket open, with a thread in it (reference/terminal.md 0.5).
+then leaves the websocket open, with a thread in it.
 """
 
 from __future__ import annotations
@@ -89,9 +89,7 @@ class Door:
             page.wire.end()
 
     def run(self) -> None:
-        """Once a second put out who was refused or never came in, until `end()`; one thread of the process runs
-        this.
-        """
+        """Once a second put out who was refused or never came in, until `end()`; one thread runs this."""
         while not self._ended.wait(1.0):
             self.sweep(time.monotonic())
 

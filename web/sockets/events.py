@@ -257,9 +257,7 @@ class Events:
 
 
 def terminal_json(info: TerminalInfo) -> dict[str, Any]:
-    """A terminal as pages see it. `id` only tells one shell from the next under the same name; nothing can be done
-    with it.
-    """
+    """A terminal as pages see it. `id` tells one shell from the next under the same name; nothing is done by it."""
     return {
         "name": info.name,
         "id": info.terminal,

@@ -1,8 +1,7 @@
-"""What pages may send, checked: each function takes what arrived and gives a value of the right type or raises
-BadMessage.
+"""What pages may send, checked: a function takes what arrived and gives a value of the right type, or BadMessage.
 
 Nothing that came over a websocket is used before it has passed here. Bounds are the contract's: names as in lesson
-files, sizes as a terminal can have them (reference/terminal.md A.5).
+files, sizes as a terminal can have them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Socket.IO packets as msgpack, in the exact form the browser's parser wants.
 
 With msgpack an event that holds bytes is one frame; with JSON it is two, which cost twice and interleave when two
-threads send (reference/terminal.md 0.1). Two differences to python-socketio's own class, both needed by
+threads send. Two differences to python-socketio's own class, both needed by
 socket.io-msgpack-parser 3.0.2 in the browser: absent data must be absent and not nil, and an extension type that a
 browser sends for its own values must not end the connection.
 """

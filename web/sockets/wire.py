@@ -49,8 +49,9 @@ class BrowserWire:
 
 
 def close_transport(eio: Any, eio_sid: str) -> None:
-    """Close the Engine.IO socket. The browser sees `transport close` and comes back by itself; a Socket.IO disconnect
-    would tell it `io server disconnect`, after which it stays away (reference/terminal.md 0.7).
+    """Close the Engine.IO socket, which the browser sees as `transport close` and comes back from by itself.
+
+    A Socket.IO disconnect would be an `io server disconnect` to it, after which it stays away.
     """
     transport = eio.sockets.get(eio_sid)
     if transport is not None:
@@ -61,7 +62,7 @@ def shut_down(environ: dict[str, Any]) -> None:
     """End the TCP connection, so that a thread blocked in it comes free.
 
     After a ping time-out Engine.IO calls the socket closed, but the pool thread goes on waiting for bytes of a peer
-    that may never send any: four such ghosts hang a site with four threads (reference/terminal.md 0.6). `shutdown`,
+    that may never send any: four such ghosts hang a site with four threads. `shutdown`,
     not `close`: the number of a closed descriptor could already be somebody else's.
     """
     tcp = environ.get("gunicorn.socket") or environ.get("werkzeug.socket")

@@ -213,9 +213,7 @@ class Relay:
         stream.page.send("reset", stream.number, offset)
 
     def reattach(self) -> None:
-        """After the engine came back: take up every stream where the page's last byte ended. Runs on a worker
-        thread.
-        """
+        """After the engine came back: take up every stream where the page's last byte ended. On a worker thread."""
         with self._lock:
             streams = [stream for streams in self._by_page.values() for stream in streams.values()]
         for stream in streams:
