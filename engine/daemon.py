@@ -35,7 +35,7 @@ from engine.errors import EngineError, Failed
 from engine.images import base
 from engine.images.store import ImageStore
 from engine.lab import Labs
-from engine.linux import cgroups, namespaces
+from engine.linux import cgroups, limits, namespaces
 from engine.network import Network
 from engine.runtime.container import Containers
 from engine.runtime.machine import Machine
@@ -282,6 +282,7 @@ def set_up_logs() -> None:
 def main() -> int:
     """Run the daemon; returns the exit status."""
     set_up_logs()
+    limits.many_files()
     os.umask(0o022)
     try:
         asyncio.run(Daemon(load()).run())

@@ -25,7 +25,7 @@ import termios
 import time
 from typing import Any
 
-from engine.linux import capabilities, namespaces, syscalls
+from engine.linux import capabilities, limits, namespaces, syscalls
 from engine.linux import seccomp as filters
 from engine.runtime import channel
 
@@ -105,6 +105,7 @@ def session(_: Context, args: Args) -> None:
     syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
     for number in IGNORED:
         signal.signal(number, signal.SIG_DFL)
+    limits.usual_files()
     os.setsid()
     if "keyring" in args:
         try:
@@ -148,7 +149,8 @@ def map_ids(context: Context, args: Args) -> None:
     Only a process outside, with CAP_SETUID there, may map a whole block of ids; see user_namespaces(7). With `idmap`
     the zygote also shows the named detached mounts through the new map (mount_setattr(2)).
     """
-    context.ask({"op": "map", "uid_map": args["uid_map"], "gid_map": args["gid_map"], "idmap": args.get("idmap", [])})
+    maps = {"uid_map": args["uid_map"], "gid_map": args["gid_map"], "idmap": args.get("idmap", [])}
+    context.ask({"op": "map", "step": context.index, **maps})
     _become_root()
 
 

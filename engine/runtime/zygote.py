@@ -27,7 +27,7 @@ import time
 if __name__ == "__main__":
     sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
-from engine.linux import mounts, namespaces, syscalls
+from engine.linux import limits, mounts, namespaces, syscalls
 from engine.runtime import channel, init, rootfs
 from engine.runtime.outbox import Maker, Outbox
 
@@ -377,6 +377,7 @@ def main(arguments: list[str]) -> None:
     syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
     syscalls.set_name("hako-zygote")
     _default_signals()
+    limits.many_files()
     os.umask(0o022)
     os.chdir("/")
     path = options["--socket"]

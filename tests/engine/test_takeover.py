@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from engine.lab import Lab
 from engine.runtime.process import Zygote
-from tests.engine.engines import ROOT, open_fds
+from tests.engine.engines import ROOT, ZYGOTE, Engine, open_fds
+from tests.engine.labs import sh
 
 pytestmark = pytest.mark.root
 MANY = 1000
@@ -45,6 +48,25 @@ def test_a_thousand_terminals_are_found_again(tmp_path: Path) -> None:
         finally:
             process.kill()
     assert open_fds() == before
+
+
+def test_open_files_suffice_for_many_terminals(tmp_path: Path) -> None:
+    """Where a login shell allows 1024 open files, the zygote raises its own limit as far as it may."""
+    command = [sys.executable, "-I", "-S", str(ZYGOTE), "--socket", str(tmp_path / "zygote.sock")]
+    with subprocess.Popen(
+        ["prlimit", "--nofile=1024:4096", "--", *command, "--exits", str(tmp_path / "exits")], stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        try:
+            assert process.stdout.readline() == b"ready\n"
+            assert resource.prlimit(process.pid, resource.RLIMIT_NOFILE) == (4096, 4096)
+        finally:
+            process.kill()
+
+
+def test_a_lab_has_the_usual_limit_of_open_files(engine: Engine, lab: Lab) -> None:
+    """Not the zygote's own."""
+    assert sh(engine, lab, "ulimit -Sn").stdout == b"1024\n"
 
 
 async def _find_all(path: Path) -> None:
