@@ -45,6 +45,8 @@ class Stream:
     consumed: int = 0
     typed_at: float = 0.0
     full: bool = False
+    #: Nobody looks any more; an answer of the engine that is still on its way must not bring it back.
+    ended: bool = False
 
 
 class Relay:
@@ -54,6 +56,7 @@ class Relay:
         self._engine = engine
         self._metrics = metrics
         self._lock = threading.Lock()
+        self._reattaching = threading.Lock()
         self._streams: dict[int, Stream] = {}  # by the engine's number
         self._by_page: dict[str, dict[int, Stream]] = {}  # by sid, then by the page's number
 
@@ -82,19 +85,25 @@ class Relay:
         return {"stream": number, "offset": attached.offset, "end": attached.end, "reset": attached.reset}
 
     def _attach(self, stream: Stream, offset: int | None, *, anew: bool = False) -> Attached:
-        return self._engine.terminal_attach(
+        attached = self._engine.terminal_attach(
             stream.terminal,
             offset,
             stream.rows,
             stream.cols,
             on_attached=lambda attached: self._enter(stream, attached, attached.reset or anew),
         )
+        if stream.ended:
+            # Its page went while we asked. A stream that nobody acknowledges would hold up the terminal for the others.
+            self._end(attached.stream)
+        return attached
 
     def _enter(self, stream: Stream, attached: Attached, reset: bool) -> None:
         """On the reader thread, before the stream's first output."""
-        stream.engine_stream = attached.stream
-        stream.sent = stream.consumed = attached.offset
         with self._lock:
+            if stream.ended:
+                return
+            stream.engine_stream = attached.stream
+            stream.sent = stream.consumed = attached.offset
             self._streams[attached.stream] = stream
             self._by_page.setdefault(stream.page.sid, {})[stream.number] = stream
         if reset:
@@ -104,10 +113,13 @@ class Relay:
         """Show it no longer. The terminal goes on; a stream that ended with its terminal is no error."""
         stream = self._forget(page.sid, number)
         if stream is not None and stream.engine_stream >= 0:
-            try:
-                self._engine.terminal_detach(stream.engine_stream)
-            except NotFound:
-                pass
+            self._end(stream.engine_stream)
+
+    def _end(self, engine_stream: int) -> None:
+        try:
+            self._engine.terminal_detach(engine_stream)
+        except (NotFound, Disconnected):
+            pass  # it ended with its terminal, or with the connection
 
     def drop(self, page: Page) -> None:
         """The page is gone, or its lab began afresh: end all its streams."""
@@ -214,9 +226,15 @@ class Relay:
 
     def reattach(self) -> None:
         """After the engine came back: take up every stream where the page's last byte ended. On a worker thread."""
+        with self._reattaching:  # it may have gone and come twice meanwhile
+            self._reattach()
+
+    def _reattach(self) -> None:
         with self._lock:
             streams = [stream for streams in self._by_page.values() for stream in streams.values()]
         for stream in streams:
+            if stream.ended or stream.engine_stream >= 0:  # one that the page itself attached since is
+                continue
             try:
                 self._attach_again(stream)
             except Disconnected:
@@ -252,6 +270,8 @@ class Relay:
             stream = streams.pop(number, None)
             if not streams:
                 self._by_page.pop(sid, None)
-            if stream is not None and self._streams.get(stream.engine_stream) is stream:
-                del self._streams[stream.engine_stream]
+            if stream is not None:
+                stream.ended = True
+                if self._streams.get(stream.engine_stream) is stream:
+                    del self._streams[stream.engine_stream]
             return stream
