@@ -20,6 +20,8 @@ export class Course extends EventTarget {
     /** ids in reading order; the end of the lesson is a place too */
     this.places = [...lesson.steps.map((step) => step.id), OUTRO];
     this.current = this.fromHash() ?? this.resumeAt();
+    // The address always names the step, so that the browser's back button finds the way.
+    history.replaceState(null, "", this.hash(this.current));
     addEventListener("hashchange", () => this.go(this.fromHash() ?? this.current, false));
   }
 
@@ -27,6 +29,11 @@ export class Course extends EventTarget {
   fromHash() {
     const id = location.hash.replace(/^#(step-)?/, "");
     return this.places.includes(id) ? id : null;
+  }
+
+  /** @param {string} id */
+  hash(id) {
+    return `#${id === OUTRO ? OUTRO : `step-${id}`}`;
   }
 
   /** The first step that is not done, if some are. */
@@ -39,7 +46,7 @@ export class Course extends EventTarget {
     if (!this.places.includes(id)) return;
     const moved = id !== this.current;
     this.current = id;
-    if (write) history.pushState(null, "", `#${id === OUTRO ? OUTRO : `step-${id}`}`);
+    if (write && moved) history.pushState(null, "", this.hash(id));
     if (moved) this.dispatchEvent(new Event("step"));
   }
 

@@ -3,10 +3,10 @@
  * Which terminals there are is said by the server (`open`) and by the step; a terminal is attached when it first gets a tab.
  */
 
+import { DeckTools } from "./decktools.js";
 import { Divider } from "./divider.js";
-import { h, iconButton, need } from "./dom.js";
+import { h, need } from "./dom.js";
 import { Frame } from "./frame.js";
-import { prefs, setPrefs } from "./prefs.js";
 import { onLanguage, t } from "./strings.js";
 import { onTheme } from "./theme.js";
 
@@ -24,10 +24,10 @@ export class Deck extends EventTarget {
     /** @type {string | null} the one beside the active one */
     this.beside = null;
     this.tabs = h("div", { role: "tablist", class: "tabs" });
-    this.tools = h("div", { class: "deck-tools" });
+    this.tools = new DeckTools(this);
     this.panels = h("div", { class: "panels" });
     this.root = need("#terminals");
-    need(".deck-bar", this.root).append(this.tabs, this.tools);
+    need(".deck-bar", this.root).append(this.tabs, this.tools.element);
     this.root.append(this.panels);
     this.split = new Divider({
       name: "beside",
@@ -161,19 +161,7 @@ export class Deck extends EventTarget {
         );
       }),
     );
-    this.tools.replaceChildren(
-      iconButton("plus", t("terminal.new"), () => void this.add(), { disabled: this.frames.size >= MOST }),
-      iconButton("columns", this.beside ? t("terminal.one") : t("terminal.two"), () => void this.toggleTwo(), {
-        "data-wide": true,
-        "aria-pressed": String(Boolean(this.beside)),
-      }),
-      h("span", { class: "gap" }),
-      iconButton("search", t("terminal.find"), () => this.current()?.find()),
-      iconButton("copy", t("terminal.copy"), () => void this.copy()),
-      iconButton("smaller", t("terminal.smaller"), () => setPrefs({ terminal: Math.max(10, prefs.terminal - 1) })),
-      iconButton("larger", t("terminal.larger"), () => setPrefs({ terminal: Math.min(36, prefs.terminal + 1) })),
-      iconButton("maximize", t("terminal.maximize"), () => this.page.maximize()),
-    );
+    this.tools.draw(this.frames.size >= MOST, this.beside !== null);
     if (held?.startsWith("tab-")) document.getElementById(`tab-${this.active}`)?.focus();
   }
 
@@ -185,7 +173,7 @@ export class Deck extends EventTarget {
     const free = ["second", "third", "fourth", "fifth", "sixth", "seventh", "eighth"].find(
       (name) => !this.frames.has(name),
     );
-    if (!free) return;
+    if (!free || this.frames.size >= MOST) return;
     await this.ensure(free);
     this.select(free);
   }

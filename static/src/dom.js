@@ -83,6 +83,13 @@ export function iconButton(glyph, label, onclick, props = {}) {
   return h("button", rest, icon(glyph));
 }
 
+/** The words and the state of a button that stays. @param {Element} button @param {string} label @param {boolean} [pressed] */
+export function relabel(button, label, pressed) {
+  button.setAttribute("aria-label", label);
+  button.setAttribute("title", label);
+  if (pressed !== undefined) button.setAttribute("aria-pressed", String(pressed));
+}
+
 /** @param {string} selector @param {ParentNode} [root] @returns {HTMLElement} throws when the template lacks it */
 export function need(selector, root = document) {
   const element = root.querySelector(selector);

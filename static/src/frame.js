@@ -2,7 +2,7 @@
  * The frame round one terminal: the where line above, the screen, and below it a strip that holds at most one thing at a
  * time: the search, the question before a paste of many lines, or a sentence (typed in vain, the shell ended).
  */
-import { h, icon, iconButton } from "./dom.js";
+import { h, icon, iconButton, plain } from "./dom.js";
 import { t } from "./strings.js";
 import { LabTerminal } from "./terminal.js";
 import { colour } from "./theme.js";
@@ -34,8 +34,10 @@ export class Frame {
     terminal.addEventListener("leave", () => this.deck.leave());
     terminal.addEventListener("find", () => this.find());
     terminal.addEventListener("unsent", () => this.say(t("terminal.unsent"), "warn"));
+    terminal.addEventListener("link", (event) => this.offer(/** @type {CustomEvent} */ (event).detail));
     terminal.addEventListener("paste", (event) => this.askPaste(/** @type {CustomEvent} */ (event).detail));
     terminal.term.textarea?.setAttribute("aria-label", t("terminal.label", { name: this.name }));
+    terminal.term.textarea?.setAttribute("aria-describedby", "escape");
     return terminal;
   }
 
@@ -108,6 +110,16 @@ export class Frame {
       ),
     );
     input.focus();
+  }
+
+  /** An address in the output: shown whole, opened without a handle on this page. @param {string} uri */
+  offer(uri) {
+    const close = () => this.empty();
+    const link = h("a", { href: uri, target: "_blank", rel: "noopener noreferrer", onclick: close }, plain(uri, 300));
+    this.fill(
+      h("p", { class: "said info" }, icon("info"), t("terminal.link"), " ", link, iconButton("x", t("close"), close)),
+    );
+    link.focus();
   }
 
   /** @param {{text: string, lines: number}} paste */

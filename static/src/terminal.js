@@ -13,7 +13,6 @@ import { palette } from "./palette.js";
 import { prefs } from "./prefs.js";
 import { loadScreen, saveScreen } from "./screen.js";
 import { Stream } from "./stream.js";
-import { t } from "./strings.js";
 import { stillness, terminalSize } from "./theme.js";
 
 /** As --grid in tokens.css, and the plain faces behind it. */
@@ -23,7 +22,7 @@ let streams = 0;
 
 /**
  * Events: `leave` (the person wants out), `find` (open the search), `paste` (detail: {text, lines}: ask first),
- * `unsent` (typed while nothing can be sent), `exit` (detail: {status}).
+ * `unsent` (typed while nothing can be sent), `link` (detail: an address in the output that was clicked).
  */
 export class LabTerminal extends EventTarget {
   /** @param {{name: string, connection: import("./connection.js").Connection, mount: HTMLElement}} made */
@@ -37,11 +36,15 @@ export class LabTerminal extends EventTarget {
     this.exited = false;
     this.restoring = false;
     this.sent = { rows: 0, cols: 0 };
-    this.term = new Terminal(options());
+    /** Output may hold any address: only http(s) is offered, and the person sees it before it opens. */
+    const link = (/** @type {MouseEvent} */ _event, /** @type {string} */ uri) => {
+      if (/^https?:\/\//i.test(uri)) this.dispatchEvent(new CustomEvent("link", { detail: uri }));
+    };
+    this.term = new Terminal({ ...options(), linkHandler: { activate: link, allowNonHttpProtocols: false } });
     this.fit = new FitAddon();
     this.search = new SearchAddon();
     this.serializer = new SerializeAddon();
-    for (const addon of [this.fit, this.search, this.serializer, new Unicode11Addon(), new WebLinksAddon(openLink)])
+    for (const addon of [this.fit, this.search, this.serializer, new Unicode11Addon(), new WebLinksAddon(link)])
       this.term.loadAddon(addon);
     this.term.unicode.activeVersion = "11";
     this.term.open(mount);
@@ -218,18 +221,10 @@ function options() {
     fontSize: terminalSize(),
     fontWeightBold: /** @type {const} */ ("600"),
     lineHeight: 1,
-    linkHandler: { activate: openLink, allowNonHttpProtocols: false },
     macOptionIsMeta: true,
     minimumContrastRatio: 4.5,
     screenReaderMode: prefs.reader,
     scrollback: 5000,
     theme: palette(),
   };
-}
-
-/** Output may hold any address: only http(s), never with a handle on this page. @param {MouseEvent} event @param {string} uri */
-function openLink(event, uri) {
-  if (!/^https?:\/\//i.test(uri)) return;
-  event.preventDefault();
-  if (confirm(t("terminal.open_link", { url: uri.slice(0, 300) }))) window.open(uri, "_blank", "noopener,noreferrer");
 }

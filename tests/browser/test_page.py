@@ -26,7 +26,7 @@ def violations(page: Page) -> list[str]:
         f"{rule['id']}: {node['target']} {node['failureSummary']}"
         for rule in found["violations"]
         for node in rule["nodes"]
-        # In the drawing letters stand for words: the name of an item says "user 4026531837" where "U 4026531837" stands.
+        # In the drawing letters stand for words: an item is named "user 4026531837" where "U 4026531837" stands.
         if not (rule["id"] == "label-content-name-mismatch" and node["html"].startswith("<g "))
     ]
 

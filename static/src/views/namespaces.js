@@ -2,7 +2,7 @@
  * The namespaces view: the drawing or the table of the last observation, what came in the last seconds marked, what came and
  * went said to screen readers, and arrow keys in the tree.
  */
-import { h, iconButton, svg } from "../dom.js";
+import { h, iconButton, relabel, svg } from "../dom.js";
 import { prefs, setPrefs } from "../prefs.js";
 import { onLanguage, t } from "../strings.js";
 import { onTheme } from "../theme.js";
@@ -23,6 +23,8 @@ export class NamespacesView {
     this.seen = null;
     /** when each thing was first seen, 0 = it was there before the page looked @type {Map<string, number>} */
     this.since = new Map();
+    /** what this very drawing shows for the first time: it fades in, all else stands still @type {Set<string>} */
+    this.came = new Set();
     /** pid of the process in front to the name of its terminal @type {Map<number, string>} */
     this.front = new Map();
     this.said = h("p", { class: "unseen", role: "status" });
@@ -49,8 +51,10 @@ export class NamespacesView {
     for (const key of came) this.since.set(key, first ? 0 : Date.now());
     for (const key of went) this.since.delete(key);
     this.seen = observation;
+    this.came = new Set(first ? [] : came);
     if (!first) this.announce(came, went);
     this.draw();
+    this.came = new Set();
     if (!first && came.length) this.reveal();
   }
 
@@ -98,26 +102,45 @@ export class NamespacesView {
     this.keys.focus();
   }
 
-  draw() {
+  /** The two buttons stay where they are: a drawing each second must not take the focus from them. */
+  drawHead() {
     const drawing = prefs.view === "drawing";
-    this.head.replaceChildren(
-      h("h2", {}, t("views.namespaces")),
-      iconButton("shapes", t("views.drawing"), () => setPrefs({ view: "drawing" }), {
-        "aria-pressed": String(drawing),
-      }),
-      iconButton("table", t("views.table"), () => setPrefs({ view: "table" }), { "aria-pressed": String(!drawing) }),
-    );
-    if (!this.seen) return this.canvas.replaceChildren(h("p", { class: "view-empty" }, t("views.empty")));
+    if (!this.head.firstChild) {
+      const draw = iconButton("shapes", "", () => setPrefs({ view: "drawing" }));
+      const list = iconButton("table", "", () => setPrefs({ view: "table" }));
+      this.head.append(h("h2", {}), draw, list);
+    }
+    const [title, draw, list] = this.head.children;
+    title.textContent = t("views.namespaces");
+    relabel(draw, t("views.drawing"), drawing);
+    relabel(list, t("views.table"), !drawing);
+  }
+
+  draw() {
+    this.drawHead();
+    const { seen } = this;
+    if (!seen) return this.canvas.replaceChildren(h("p", { class: "view-empty" }, t("views.empty")));
+    const drawing = prefs.view === "drawing";
     const fresh = (/** @type {string} */ key) => this.fresh(key);
     if (this.canvas.classList.contains("as-table") === drawing) this.canvas.scrollTop = 0;
     this.canvas.classList.toggle("as-table", !drawing);
     this.keys.keep(() =>
-      this.canvas.replaceChildren(
-        drawing
-          ? this.drawing(fresh)
-          : drawTable(/** @type {any} */ (this.seen), labInodes(/** @type {any} */ (this.seen)), fresh),
-      ),
+      this.canvas.replaceChildren(drawing ? this.drawing(fresh) : drawTable(seen, labInodes(seen), fresh)),
     );
+    for (const item of this.canvas.querySelectorAll("[data-key].fresh"))
+      item.classList.toggle("came", this.hasCome(item));
+  }
+
+  /** @param {Element} item of the tree */
+  hasCome(item) {
+    const key = item.getAttribute("data-key") ?? "";
+    const parts = key.startsWith("group:")
+      ? key
+          .slice(6)
+          .split(" ")
+          .map((part) => `namespace:${part}`)
+      : [key];
+    return parts.some((part) => this.came.has(part));
   }
 
   /** @param {(key: string) => string} fresh */
