@@ -1,9 +1,9 @@
 """Labs: lab hosts with a life. A learner's machine is created, paused, reset and ended here.
 
-States: `creating`, `ready`, `paused`, `ended` (with a reason). The plan is lab_plan.py's; this file takes the engine's
-steps, asks the zygote for the rest and undoes all of it; what runs in a lab is lab_shell.py's. When the engine starts
-again, `recover` takes over every lab whose first process is still there, with its terminals, and unmakes what is left
-of the others: no orphan survives.
+States: `creating`, `ready`, `paused`, `ended` (with a reason). The plan is lab_plan.py's, the engine's steps of it are
+lab_steps.py's; this file asks the zygote for the rest and undoes all of it; what runs in a lab is lab_shell.py's. When
+the engine starts again, `recover` takes over every lab whose first process is still there, with its terminals, and
+unmakes what is left of the others: no orphan survives.
 
 A lab is always unmade in one order: its processes, its terminals, its link, its groups, its disk, and only when nothing
 carries its ids any more, its block of ids.
@@ -13,23 +13,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
+import platform
 import re
 import secrets
 import time
+from collections.abc import Coroutine
+from typing import Any
 
 import structlog
 
-from engine import lab_plan, lab_record, lab_shell
-from engine.errors import BadInput, Conflict, EngineError, Exhausted, Failed, NotFound
+from engine import lab_needs, lab_plan, lab_record, lab_shell, lab_steps
+from engine.errors import BadInput, Conflict, EngineError, Exhausted, NotFound
 from engine.lab_record import LabRecord, LabShape
 from engine.lab_shell import Completed
 from engine.lab_state import Lab
-from engine.linux import cgroups, idmap, mounts
-from engine.runtime import rootfs
+from engine.linux import idmap
 from engine.runtime.machine import Machine
 from engine.runtime.plan import Plan
-from engine.runtime.process import Process
+from engine.runtime.process import Process, StepFailed
 from engine.settings import Settings
 from engine.storage.disk import LabDisks
 from engine.terminal import Terminal
@@ -40,8 +41,6 @@ log = structlog.get_logger(__name__)
 
 #: How long a lab's processes may take to die, and its groups to be empty.
 KILL_S = 5.0
-#: A fork bomb makes groups too: more than lessons need, fewer than the kernel feels.
-GROUPS_MAX = 256
 #: What of a lab's processes the learner's own may not take: room for the engine's helpers.
 HELPER_PIDS = 64
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
@@ -80,13 +79,17 @@ class Labs:
 
         Raises:
             Exhausted: the machine has as many labs as it may, or no disk or ids left.
-            StepFailed: a step did not work; nothing is left.
+            Unsupported: this machine cannot make labs. StepFailed: a step did not work; nothing is left.
         """
         if len(self._all) >= self._settings.labs_max:
             text = f"All {self._settings.labs_max} labs are in use."
             raise Exhausted(text, "Try again when one has ended, or raise HAKO_LABS_MAX.")
         lab = Lab(LabRecord(secrets.token_hex(6), owner, shape or LabShape()))
         self._all[lab.id] = lab
+        await self._whole(self._create(lab))
+        return lab
+
+    async def _create(self, lab: Lab) -> None:
         try:
             async with lab.lock:
                 await self._make(lab)
@@ -94,7 +97,13 @@ class Labs:
             self._all.pop(lab.id, None)
             log.warning("lab_failed", lab=lab.id, error=str(error))
             raise
-        return lab
+
+    async def _whole(self, work: Coroutine[Any, Any, None]) -> None:
+        """Have it carried out to its end, though who asked goes away half-way: a web server that dies cancels this."""
+        task = asyncio.create_task(work)
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
+        await asyncio.shield(task)
 
     def touch(self, lab: Lab) -> None:
         """Somebody works in it: the idle time begins anew."""
@@ -129,6 +138,7 @@ class Labs:
             cpus=settings.lab_cpus,
             pids=settings.lab_pids + HELPER_PIDS,
             disk_bytes=settings.lab_disk_bytes,
+            kinds=lab_needs.kinds(),
         )
         lab_record.save(self._folder, lab.record)
         try:
@@ -136,8 +146,10 @@ class Labs:
             outbound = lab.record.shape.outbound
             link = await self._machine.network.attach(lab.id, pid=process.pid, outbound=outbound)
             lab.record.link = link.link
-        except BaseException:
+        except BaseException as error:
             await self._unmake(lab)
+            if isinstance(error, StepFailed) and (lacking := lab_needs.unsupported(error, platform.release())):
+                raise lacking from error
             raise
         lab_record.save(self._folder, lab.record)
         lab.state, lab.reason = "ready", ""
@@ -149,40 +161,12 @@ class Labs:
         """Take the engine's steps, each yielding a descriptor, then hand the rest to the zygote."""
         lab.times = []
         with contextlib.ExitStack() as opened:
-            fds: dict[str, int] = {}
-
-            def hold(name: str, fd: int) -> None:
-                fds[name] = fd
-                opened.callback(os.close, fd)
-
-            for number, step in plan.numbered("engine"):
-                begun = time.monotonic_ns()
-                if step.kind == "create_cgroup":
-                    payload = self._create_groups(lab, cgroups.Limits(**step.args["limits"], descendants=GROUPS_MAX))
-                    if (cgroup := payload.open_fd()) >= 0:
-                        hold("cgroup", cgroup)
-                elif step.kind == "create_disk":
-                    disk = await asyncio.to_thread(self._disks.create, lab.id, step.args["size_bytes"])
-                    hold("disk", disk.mount_fd)
-                elif step.kind == "create_devices":
-                    hold("dev", _make_devices(step.args["nodes"], step.args["owner"]))
-                elif step.kind == "open_layers":
-                    for layer, path in enumerate(step.args["lower"]):
-                        hold(f"layer{layer}", mounts.copy(path))
-                lab.times.append((number, time.monotonic_ns() - begun))
-            learnt = self._machine.learnt(plan, payload)
+            fds = await lab_steps.take(self._machine, self._disks, lab, plan, self._settings.lab_pids, opened)
+            learnt = self._machine.learnt(plan, lab.group(self._machine, "payload"))
             info = {"kind": "lab", "lab": lab.id}
             process = await self._machine.zygote.start(lab.id, plan, fds, info=info, arguments=learnt)
             lab.times += [(number, took) for number, _, took in process.times]
             return process
-
-    def _create_groups(self, lab: Lab, limits: cgroups.Limits) -> cgroups.Group:
-        """The lab's group with the limits; in it one for the engine's helpers and the learner's own, delegated."""
-        self._machine.groups.create(f"labs/{lab.id}", limits)
-        self._machine.groups.create(f"labs/{lab.id}/helpers")
-        payload = self._machine.groups.create(f"labs/{lab.id}/payload", cgroups.Limits(pids=self._settings.lab_pids))
-        payload.delegate(lab.first_id, lab.first_id)
-        return payload
 
     def _watch(self, lab: Lab, process: Process) -> None:
         """When its first process ends (a learner's `kill 1` switches a lab off), the lab ends."""
@@ -250,6 +234,9 @@ class Labs:
         Raises:
             Conflict: it is not ready.
         """
+        await self._whole(self._pause(lab))
+
+    async def _pause(self, lab: Lab) -> None:
         async with lab.lock:
             if lab.state != "ready":
                 raise Conflict(f"The lab is {lab.state}, it cannot be paused.")
@@ -275,6 +262,9 @@ class Labs:
         Raises:
             Conflict: it has ended. StepFailed: it could not be made again, and has ended.
         """
+        await self._whole(self._reset(lab))
+
+    async def _reset(self, lab: Lab) -> None:
         async with lab.lock:
             if lab.state == "ended":
                 raise Conflict("The lab has ended.", "Start a new one.")
@@ -289,6 +279,9 @@ class Labs:
 
     async def remove(self, lab: Lab, reason: str = "removed") -> None:
         """End a lab and delete all of it; again is no error."""
+        await self._whole(self._remove(lab, reason))
+
+    async def _remove(self, lab: Lab, reason: str) -> None:
         async with lab.lock:
             if lab.state == "ended":
                 return
@@ -323,23 +316,27 @@ class Labs:
         """Take over what an earlier daemon left; unmake what has no process any more."""
         running = {each.key: each for each in found if each.running}
         for written in lab_record.load_all(self._folder):
-            lab = Lab(written)
-            process = running.get(written.id)
-            if process is None:
-                await self._unmake(lab)
-                log.info("lab_ended", lab=lab.id, reason="its processes were gone when the engine started")
-                continue
-            lab.process = process
-            lab.first_id = (await asyncio.to_thread(self._blocks.allocate, lab.id)).host_id
-            lab.state = "paused" if lab.group(self._machine, "payload").frozen() else "ready"
-            self._all[lab.id] = lab
-            if written.link:
-                await self._machine.network.adopt_lab(lab.id, written.link, outbound=written.shape.outbound)
-            self.touch(lab)
-            self._watch(lab, process)
+            try:
+                await self._recover_lab(Lab(written), running.get(written.id))
+            except (OSError, EngineError) as error:  # one lab that cannot be cleared away must not keep the engine down
+                log.warning("lab_not_recovered", lab=written.id, error=str(error))
         for process in found:
             self._recover_program(process)
         self._disks.sweep(list(self._all))
+
+    async def _recover_lab(self, lab: Lab, process: Process | None) -> None:
+        if process is None:
+            await self._unmake(lab)
+            log.info("lab_ended", lab=lab.id, reason="its processes were gone when the engine started")
+            return
+        lab.process = process
+        lab.first_id = (await asyncio.to_thread(self._blocks.allocate, lab.id)).host_id
+        lab.state = "paused" if lab.group(self._machine, "payload").frozen() else "ready"
+        if link := lab.record.link:
+            await self._machine.network.adopt_lab(lab.id, link, outbound=lab.record.shape.outbound)
+        self._all[lab.id] = lab
+        self.touch(lab)
+        self._watch(lab, process)
 
     def _recover_program(self, process: Process) -> None:
         """Take a terminal back with its ring; let go of what belongs to no lab any more."""
@@ -361,14 +358,3 @@ class Labs:
                 log.warning("lab_cleanup_failed", lab=lab.id, error=str(error))
         while self._ending:
             await asyncio.gather(*self._ending, return_exceptions=True)
-
-
-def _make_devices(nodes: list[tuple[str, int, int]], owner: int) -> int:
-    """A lab's /dev, made by the machine's root since its own may not make nodes: a detached tmpfs."""
-    try:
-        fd = mounts.new("tmpfs", ["nosuid", "noexec", "mode=755", "size=64k"])
-    except OSError as error:
-        raise Failed(f"A lab's /dev could not be made: {error}.", "See `hako doctor`.") from error
-    os.chown(".", owner, owner, dir_fd=fd)
-    rootfs.make_nodes(fd, nodes, owner)
-    return fd

@@ -19,7 +19,7 @@ from engine.runtime.plan import Plan, Step
 from engine.runtime.spec import Config
 
 BLOCK = 65536
-KINDS = ["user", "pid", "mnt", "net", "uts", "ipc", "cgroup", "time"]
+KINDS = ("user", "pid", "mnt", "net", "uts", "ipc", "cgroup", "time")
 INIT = ["/usr/libexec/hako/init", "-P"]
 
 #: What a lesson can need several times over, and a hostile loop cannot make the machine feel.
@@ -32,6 +32,9 @@ NAMESPACE_LIMITS = [
 
 #: (name, major, minor): those of every container, and what FUSE and tunnels need.
 NODES = [*plans.NODES, ("fuse", 10, 229), ("net/tun", 10, 200)]
+
+#: What it may open: in a user namespace no node can be made, so this guards against the day when one can.
+DEVICES = [*plans.DEVICES, *(("c", major, minor) for _, major, minor in NODES if major == 10)]
 
 _PLAIN = ["nosuid", "nodev", "noexec"]
 
@@ -46,6 +49,7 @@ class LabSpec:
         first_id: the first id of its block on the machine.
         hostname: what it calls itself.
         memory_bytes, cpus, pids, disk_bytes: its limits.
+        kinds: of namespaces; all that the kernel has.
     """
 
     lab: str
@@ -56,6 +60,7 @@ class LabSpec:
     cpus: float
     pids: int
     disk_bytes: int
+    kinds: tuple[str, ...] = KINDS
 
 
 def build(spec: LabSpec) -> Plan:
@@ -66,7 +71,7 @@ def build(spec: LabSpec) -> Plan:
     group = f"labs/{spec.lab}"
     return Plan(
         (
-            Step("create_cgroup", "engine", {"path": group, "limits": limits, "owner": spec.first_id}),
+            Step("create_cgroup", "engine", {"path": group, "limits": limits, "devices": DEVICES}),
             Step("create_disk", "engine", {"size_bytes": spec.disk_bytes}),
             Step("create_devices", "engine", {"nodes": NODES, "owner": spec.first_id}),
             Step("open_layers", "engine", {"lower": list(spec.layers)}),
@@ -75,8 +80,8 @@ def build(spec: LabSpec) -> Plan:
             Step("unshare", "child", {"kinds": ["user"]}),
             Step("map_ids", "child", {"uid_map": block, "gid_map": block, "idmap": [*names, "disk"]}),
             Step("limit_namespaces", "child", {"limits": NAMESPACE_LIMITS}),
-            Step("clone", "child", {"kinds": KINDS, "identity": BLOCK}),
-            Step("session", "child"),
+            Step("clone", "child", {"kinds": list(spec.kinds), "identity": BLOCK}),
+            Step("session", "child", {"keyring": keyring(spec.lab)}),
             Step("propagation", "child"),
             Step("stage", "child", {"attach": _places(names)}),
             Step("overlay", "child", {"options": _overlay(names), "binds": [("/layers/disk/lab", "/var/lib/lab")]}),
@@ -108,9 +113,14 @@ def process(args: list[str], env: dict[str, str], *, rows: int = 0, cols: int = 
     }
 
 
-def enter(program: Config) -> Plan:
+def keyring(lab: str) -> str:
+    """The session keyring that all of a lab's programs share; without it they had that of who started the engine."""
+    return f"hako-{lab}"
+
+
+def enter(program: Config, lab: str, kinds: tuple[str, ...] = KINDS) -> Plan:
     """The plan of one more program in a lab: a learner's shell, or a script of the lesson's."""
-    return plans.enter(KINDS, program, "lab")
+    return plans.enter(list(kinds), program, "lab", keyring(lab))
 
 
 def _places(names: list[str]) -> list[tuple[str, str]]:

@@ -8,14 +8,16 @@ in the lab, as if typed there. Every entry has a deadline (zygote.py), since a l
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
 from dataclasses import dataclass
 from typing import Any
 
-from engine import lab_plan
+from engine import lab_needs, lab_plan
 from engine.errors import Conflict
 from engine.lab_state import Lab
+from engine.linux import procfs
 from engine.runtime import process as processes
 from engine.runtime import stdio
 from engine.runtime.machine import Machine
@@ -51,7 +53,11 @@ async def open_terminal(
     with stdio.prepare(tty=True, interactive=True) as prepared:
         info = {"kind": "terminal", "lab": lab.id, "id": terminal_id, "name": name}
         started = await _enter(machine, lab, terminal_id, program, prepared, info)
-        console = prepared.finish(started.fds).consoles[stdio.TTY]
+        try:
+            console = prepared.finish(started.fds).consoles[stdio.TTY]
+        except BaseException:  # EMFILE, say: nobody would ever ask for this shell again
+            machine.zygote.forget(terminal_id)
+            raise
     return Terminal(terminal_id, lab.id, name, started, console, rows, cols)
 
 
@@ -94,9 +100,27 @@ async def _enter(
     try:
         return await _enter_group(machine, lab, "payload", key, program, prepared, info)
     except StepFailed as error:
-        if error.errno != errno.EAGAIN:
+        if error.errno == errno.EBUSY and (place := _place_of_init(machine, lab)):
+            # v2: who hands controllers down from a group may have no process in it (cgroups(7), "no internal
+            # processes"), so the learner has moved everybody on, init too. A new shell belongs where init is.
+            with contextlib.suppress(StepFailed):
+                return await _enter_group(machine, lab, place, key, program, prepared, info)
+        elif error.errno != errno.EAGAIN:
             raise
         return await _enter_group(machine, lab, "helpers", key, program, prepared, info)
+
+
+def _place_of_init(machine: Machine, lab: Lab) -> str:
+    """The v2 group of the lab's first process, as a part below the lab's own; "" where it is not in the learner's."""
+    if lab.process is None:
+        return ""
+    try:
+        text = procfs.read(f"/proc/{lab.process.pid}/cgroup").decode("utf-8", "surrogateescape")
+    except OSError:
+        return ""
+    path = next((line.partition("::")[2] for line in text.splitlines() if line.startswith("0::")), "")
+    _, found, place = path.partition(f"/{machine.groups.instance}/labs/{lab.id}/payload/")
+    return f"payload/{place}" if found and ".." not in place.split("/") else ""
 
 
 async def _enter_group(
@@ -111,13 +135,16 @@ async def _enter_group(
     if lab.state != "ready" or lab.process is None:
         # A process that joins a frozen v1 group freezes with it, and the engine would wait for it.
         raise Conflict(f"The lab is {lab.state}.", "Resume it first." if lab.state == "paused" else "Start a new one.")
-    plan, group = lab_plan.enter(program), lab.group(machine, part)
-    learnt = machine.learnt(plan, group)
+    plan, group = lab_plan.enter(program, lab.id, lab_needs.kinds()), lab.group(machine, part)
+    learnt = machine.learnt(plan, lab.group(machine, part.partition("/")[0]))
     for number, step in plan.numbered("child"):
         if step.kind == "console":
             learnt[number] = {"uid": lab.first_id}
     fds = {"target": lab.process.pidfd, "ptmx": lab.process.fds["ptmx"], **prepared.fds}
-    cgroup = group.open_fd()
+    try:
+        cgroup = group.open_fd()
+    except FileNotFoundError as error:
+        raise Conflict("The lab is ending.", "Start a new one.") from error
     if cgroup >= 0:
         fds["cgroup"] = cgroup
     try:

@@ -1,9 +1,9 @@
 """Which devices the processes of a cgroup may open: an allow-list, whatever nodes they can make.
 
 A container's root is the machine's root and may make nodes (CAP_MKNOD is among Docker's capabilities): with
-`mknod sda b 8 0` it would have the machine's disk. What stands between is this list. On cgroup v1 it is the devices controller's files; v2 has
-none, there a small BPF program, attached to the group, is asked at each open(2) and mknod(2). Making a node is always
-allowed, as with Docker: what counts is opening it.
+`mknod sda b 8 0` it would have the machine's disk. What stands between is this list. On cgroup v1 it is the devices
+controller's files; v2 has none, there a small BPF program, attached to the group, is asked at each open(2) and
+mknod(2). Making a node is always allowed, as with Docker: what counts is opening it.
 
 `program` is pure. See cgroups(7), bpf(2), Documentation/admin-guide/cgroup-v1/devices.rst and cgroup-v2.rst, "Device
 controller"; struct bpf_cgroup_dev_ctx in linux/bpf.h.

@@ -258,7 +258,7 @@ class Containers:
             raise Conflict(f"Container {container.record.name} is {container.record.state}.", "Start it first.")
         config = container.record.config
         kinds = [entry["type"] for entry in config["linux"]["namespaces"]]
-        plan = plans.enter(kinds, process, config["linux"]["seccomp"])
+        plan = plans.enter(kinds, process, config["linux"]["seccomp"], container.id)
         key = f"{container.id}.{secrets.token_hex(4)}"
         group = self._group(container)
         with (

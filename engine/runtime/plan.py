@@ -163,7 +163,7 @@ def privileges(process: Config, profile: str) -> list[Step]:
     return [seccomp, *become]
 
 
-def enter(kinds: list[str], process: Config, profile: str) -> Plan:
+def enter(kinds: list[str], process: Config, profile: str, keyring: str) -> Plan:
     """The plan of one more process in a running container: `hako exec`, or a terminal in a lab.
 
     The first child joins; only its own child is in the pid namespace (setns(2)), so a second `clone` stands between.
@@ -176,7 +176,7 @@ def enter(kinds: list[str], process: Config, profile: str) -> Plan:
             *([Step("console", "child", _size(process))] if process["terminal"] else []),
             Step("join_namespaces", "child", {"fd": "target", "pidfd": True, "kinds": kinds}),
             Step("clone", "child", {"kinds": []}),
-            Step("session", "child"),
+            Step("session", "child", {"keyring": keyring}),
             *([Step("controlling_tty", "child")] if process["terminal"] else []),
             *privileges(process, profile),
             Step("exec", "child", {"args": process["args"], "env": process["env"]}),

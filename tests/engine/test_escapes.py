@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
+import ctypes
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pytest import MonkeyPatch
 
-from engine.linux import cgroups
+from engine.errors import Unsupported
+from engine.images.store import ImageStore
+from engine.lab import Lab
+from engine.linux import cgroups, mounts, syscalls
 from engine.storage import loop
-from tests.engine.engines import Engine
+from tests.engine.engines import Engine, open_fds, shared_images
+from tests.engine.labs import sh, text, typed
 
 pytestmark = pytest.mark.root
+
+ADD_KEY, KEYCTL_NUMBER = 248, 250
 
 
 # What a container's root may do, being the machine's root without most of its power
@@ -72,3 +83,111 @@ def test_devices_are_kept_away_on_v2(engine: Engine, disk: tuple[Path, int]) -> 
     assert done.returncode == 1
     assert done.stderr.count("Operation not permitted") == 2
     assert done.stdout == ""
+
+
+# What a lab learns and holds of the machine
+
+
+KEYCTL = "import ctypes; l = ctypes.CDLL(None); print(l.syscall(250, {}, -3, 0, 0))"
+
+
+@pytest.fixture
+def keyed_engine(instance: str, tmp_path: Path) -> Iterator[Engine]:
+    """An engine started from a session that has a keyring with a key in it, as a login has."""
+    syscalls.join_session_keyring("hako-test-login")
+    add_key = ctypes.CDLL(None, use_errno=True).syscall
+    assert add_key(ADD_KEY, b"user", b"hako-test-secret", b"SECRET", ctypes.c_size_t(6), -3) > 0
+    with Engine(instance, tmp_path / "engine", shared_images()) as made:
+        yield made
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="numbers of system calls")
+def test_nobody_has_the_keys_of_who_started_the_engine(keyed_engine: Engine) -> None:
+    """Labs, their terminals' programs, containers and execs have session keyrings of their own (keyrings(7))."""
+    engine = keyed_engine
+    mine = ctypes.CDLL(None).syscall(KEYCTL_NUMBER, 0, -3, 0)
+    lab = engine.run(engine.labs.create("tests"))
+    seen = text(sh(engine, lab, f"python3 -c '{KEYCTL.format(0)}'; cat /proc/keys"))
+    assert int(seen.split()[0]) not in (mine, -1)
+    assert "hako-test-secret" not in seen
+
+
+def test_a_shell_opens_where_the_learner_moved_everybody(own_engine: Engine) -> None:
+    """v2: a group that hands controllers down takes no process (EBUSY); the next shell joins init, and can move on."""
+    engine = own_engine
+    unified = engine.groups.hierarchy.unified
+    controllers = (unified / "cgroup.controllers").read_text().split() if unified else []
+    if unified is None or not controllers:
+        pytest.skip("the cgroup v2 tree has no controller here")
+    lab = engine.run(engine.labs.create("tests"))
+    path = unified
+    for part in ("", engine.settings.instance, "labs", lab.id):
+        path = path / part
+        (path / "cgroup.subtree_control").write_text(f"+{controllers[0]}")
+    base = "/sys/fs/cgroup/unified" if engine.groups.hierarchy.v1 else "/sys/fs/cgroup"
+    script = (
+        f"cd {base} && mkdir rest box && for p in $(cat cgroup.procs); do echo $p > rest/cgroup.procs; done;"
+        f" echo +{controllers[0]} > cgroup.subtree_control"
+    )
+    assert sh(engine, lab, script).status == 0
+    done = sh(
+        engine, lab, f"grep ^0:: /proc/self/cgroup; echo 0 > {base}/box/cgroup.procs && grep ^0:: /proc/self/cgroup"
+    )
+    assert text(done) == "0::/rest\n0::/box\n"
+    terminal = engine.run(engine.labs.terminal(lab, "second", 24, 80))
+    assert "0::/rest" in engine.run(typed(terminal, b"tail -n 1 /proc/self/cgroup\n", "0::/r"))
+
+
+# When what a lab needs is not there, or who asked goes away
+
+
+def test_layers_that_cannot_be_idmapped_are_said(own_engine: Engine, tmp_path: Path, monkeypatch: MonkeyPatch) -> None:
+    """A lab whose layers lie on a file system without id-mapped mounts (overlay) fails in words, and leaves nothing."""
+    engine = own_engine
+    image = engine.machine.images.get("hako/lab")
+    for part in ("upper", "work"):
+        (tmp_path / part).mkdir()
+    overlay = engine.machine.union.mount(image.layers, tmp_path / "upper", tmp_path / "work")
+    (tmp_path / "seen").mkdir()
+    mounts.attach_path(overlay, str(tmp_path / "seen"))
+    try:
+        monkeypatch.setattr(ImageStore, "get", lambda *_: replace(image, layers=[tmp_path / "seen"]))
+        with pytest.raises(Unsupported, match="cannot be id-mapped"):
+            engine.run(engine.labs.create("tests"))
+    finally:
+        os.close(overlay)
+        syscalls.umount2(str(tmp_path / "seen"), syscalls.MNT_DETACH)
+    assert engine.labs.all() == []
+    assert engine.groups.children("labs") == []
+
+
+@pytest.mark.parametrize("after_s", [0.0, 0.002, 0.005, 0.01, 0.02])
+def test_who_asks_may_go_away(engine: Engine, after_s: float) -> None:
+    """A web server that dies while its lab is made, reset or ended leaves a whole lab, then a fresh one, then none."""
+    before, fds = len(engine.labs.all()), open_fds()
+
+    async def given_up(work: Coroutine[Any, Any, Any]) -> None:
+        task = asyncio.create_task(work)
+        await asyncio.sleep(after_s)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    engine.run(given_up(engine.labs.create("tests")))
+    lab = engine.labs.all()[-1]
+    engine.run(settled(lab))
+    assert (lab.state, sh(engine, lab, "echo > /root/old").status) == ("ready", 0)
+    engine.run(given_up(engine.labs.reset(lab)))
+    engine.run(settled(lab))
+    assert (lab.state, text(sh(engine, lab, "ls /root/old")).count("No such file")) == ("ready", 1)
+    engine.run(given_up(engine.labs.remove(lab)))
+    engine.run(settled(lab))
+    assert (lab.state, len(engine.labs.all())) == ("ended", before)
+    assert not lab.group(engine.machine).exists()
+    assert open_fds() <= fds + 1
+
+
+async def settled(lab: Lab) -> None:
+    """Wait until nothing changes the lab's life any more."""
+    await asyncio.sleep(0)
+    async with lab.lock:
+        pass
