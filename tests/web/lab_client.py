@@ -16,6 +16,8 @@ from typing import Any
 import requests
 import socketio
 
+from tests.web.in_order import InOrderClient
+
 NAMESPACE = "/lab"
 DEADLINE_S = 15.0
 
@@ -72,7 +74,7 @@ class LabSocket:
         self._numbers = 0
         # websocket-client would add an Origin of its own beside the one a test wants.
         extra = {"suppress_origin": True}
-        self.client = socketio.Client(reconnection=False, serializer="msgpack", websocket_extra_options=extra)
+        self.client = InOrderClient(reconnection=False, serializer="msgpack", websocket_extra_options=extra)
         self.client.on("*", self._event, namespace=NAMESPACE)
         self.client.on("connect_error", lambda data: self._event("connect_error", data), namespace=NAMESPACE)
         self.client.on("disconnect", lambda *args: self._event("disconnect", *args), namespace=NAMESPACE)
