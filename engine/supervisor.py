@@ -58,15 +58,17 @@ def programs(settings: Settings, address: Address) -> tuple[Program, Program, Pr
     base = {"LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1", "HOME": "/root", "PYTHONPATH": str(here.parent)}
     kept = {name: value for name, value in os.environ.items() if name.startswith(("HAKO_", "DATABASE_URL", "NO_COLOR"))}
     engine_env = {**base, **kept, "HAKO_RUN": run, "HAKO_DATA": data, "HAKO_INSTANCE": settings.instance}
+    user = "hako" if _user_exists("hako") else ""
+    python, app, web_data = Path(sys.executable), here.parent, settings.data / "web"
+    if user:
+        python, app, web_data = _for_web(settings)
     web_env = {
         "HAKO_WEB_LISTEN": address.listen,
         "HAKO_WEB_PORT": str(address.port),
-        "HAKO_WEB_DATA": f"{data}/web",
+        "HAKO_WEB_DATA": str(web_data),
         "HAKO_WEB_LAB_SOCKET": str(settings.lab_socket),
     }
-    user = "hako" if _user_exists("hako") else ""
-    python, app = _for_web(settings) if user else (Path(sys.executable), here.parent)
-    web_env = {**base, **kept, **web_env, "HOME": f"{data}/web", "PYTHONPATH": str(app)}
+    web_env = {**base, **kept, **web_env, "HOME": str(web_data), "PYTHONPATH": str(app)}
     # -P and -I: a folder called `engine` or a variable of the caller's must not decide what root runs.
     zygote = (sys.executable, "-I", "-S", str(here / "runtime" / "zygote.py"))
     return (
@@ -76,25 +78,36 @@ def programs(settings: Settings, address: Address) -> tuple[Program, Program, Pr
     )
 
 
-def _for_web(settings: Settings) -> tuple[Path, Path]:
-    """Python and Hako's folder as the web user reaches them: home directories are closed to it (0700, 0750)."""
-    app, python = Path(__file__).resolve().parent.parent, Path(sys.executable)
-    if all(path.stat().st_mode & 0o001 for path in (app, *app.parents)):
-        return python, app
+def _open_to_all(path: Path) -> bool:
+    """Whether any user may pass through to it."""
+    return all(each.stat().st_mode & 0o001 for each in path.parents)
+
+
+def _for_web(settings: Settings) -> tuple[Path, Path, Path]:
+    """Python, Hako's folder and web's data as the web user reaches them; home directories are closed (0700, 0750)."""
+    app, python, data = Path(__file__).resolve().parent.parent, Path(sys.executable), settings.data / "web"
+    data = data if _open_to_all(data) else settings.run / "web"
+    if _open_to_all(app) and app.stat().st_mode & 0o001:
+        return python, app, data
     window = settings.run / "app"
-    inside = python.relative_to(app) if python.is_relative_to(app) else None
-    return (window / inside if inside else python), window
+    return (window / python.relative_to(app) if python.is_relative_to(app) else python), window, data
 
 
-def open_window(settings: Settings) -> None:
-    """Show Hako's folder, read-only, where the web user reaches it. Only in our own mount namespace; see mount(2)."""
-    _, app = _for_web(settings)
-    if app == settings.run / "app" and _user_exists("hako"):
-        app.mkdir(mode=0o755, exist_ok=True)
-        fd = mounts.copy(str(Path(__file__).resolve().parent.parent))
-        mounts.restrict(fd, ["ro", "nosuid", "nodev"])
-        mounts.attach_path(fd, str(app))
-        os.close(fd)
+def open_windows(settings: Settings) -> None:
+    """Show the web user below the run directory what lies where it cannot go. Only in our own mount namespace."""
+    if not _user_exists("hako"):
+        return
+    _, app, data = _for_web(settings)
+    for window, place, words in (
+        (app, Path(__file__).resolve().parent.parent, ["ro", "nosuid", "nodev"]),
+        (data, settings.data / "web", ["nosuid", "nodev", "noexec"]),
+    ):
+        if window.parent == settings.run:
+            window.mkdir(mode=0o755, exist_ok=True)
+            fd = mounts.copy(str(place))
+            mounts.restrict(fd, words)
+            mounts.attach_path(fd, str(window))
+            os.close(fd)
 
 
 def _user_exists(name: str) -> bool:
@@ -285,7 +298,7 @@ def main(settings: Settings, address: Address) -> int:
         lock = prepare(settings, address)
         namespaces.unshare(["mnt"])
         mounts.propagation("/", "slave")
-        open_window(settings)
+        open_windows(settings)
         asyncio.run(Supervisor(settings, address).run())
         os.close(lock)
     except EngineError as error:
