@@ -87,15 +87,10 @@ class Command {
     if (!this.page.connection.online || !this.page.engineUp) return this.say(t("command.offline"));
     this.busy = true;
     try {
-      await this.page.deck.ensure(this.terminal);
+      const frame = await this.page.deck.ensure(this.terminal);
       this.page.deck.select(this.terminal, false);
-      // Each line ends as the Enter key ends it.
-      const text = `${(this.mode === "edit" ? this.text() : this.original).trimEnd()}\n`.replace(/\n/g, "\r");
-      const typed = await this.page.typist.type(
-        this.terminal,
-        text,
-        `${this.block}-${crypto.randomUUID?.() ?? fallbackId()}`,
-      );
+      const text = (this.mode === "edit" ? this.text() : this.original).trimEnd();
+      const typed = await this.typeLines(text.split("\n"), () => frame.terminal?.quiet() ?? Promise.resolve());
       this.say(t(typed ? "command.typed" : "command.typed_before", { terminal: this.terminal }));
     } catch (error) {
       const trouble = /** @type {import("./connection.js").Trouble} */ (error);
@@ -103,6 +98,21 @@ class Command {
     } finally {
       this.busy = false;
     }
+  }
+
+  /**
+   * Line by line, each once it is quiet, as a person does: typed ahead of a starting shell, the lines would be echoed by the
+   * kernel and again by the shell. Each line has its own key, so each is typed once whatever happens to the connection.
+   * @param {string[]} lines @param {() => Promise<void>} quiet
+   */
+  async typeLines(lines, quiet) {
+    const key = `${this.block}-${crypto.randomUUID?.() ?? fallbackId()}`;
+    let typed = true;
+    for (const [index, line] of lines.entries()) {
+      if (index > 0) await quiet();
+      typed = await this.page.typist.type(this.terminal, `${line}\r`, `${key}-${index}`);
+    }
+    return typed;
   }
 
   /** @param {string} sentence */

@@ -18,6 +18,9 @@ import { stillness, terminalSize } from "./theme.js";
 /** As --grid in tokens.css, and the plain faces behind it. */
 const FONT = '"JetBrains Mono", "Hako CJK", "DejaVu Sans Mono", "Hako Narrow", "Noto Sans Mono CJK JP", monospace';
 const SIZE_MS = 100;
+/** A shell that starts prints its prompt within this; one that computes need not be waited for. */
+const QUIET_MS = 150;
+const QUIET_MOST_MS = 1500;
 let streams = 0;
 
 /**
@@ -158,6 +161,25 @@ export class LabTerminal extends EventTarget {
     event.preventDefault();
     event.stopPropagation();
     this.dispatchEvent(new CustomEvent("paste", { detail: { text, lines } }));
+  }
+
+  /** Resolves when something was printed and then nothing for a moment; soon in any case. @returns {Promise<void>} */
+  quiet() {
+    const began = performance.now();
+    const before = this.stream.consumed;
+    let last = before;
+    let since = began;
+    return new Promise((resolve) => {
+      const timer = setInterval(() => {
+        const now = performance.now();
+        if (this.stream.consumed !== last) since = now;
+        last = this.stream.consumed;
+        if ((last !== before && now - since >= QUIET_MS) || now - began >= QUIET_MOST_MS) {
+          clearInterval(timer);
+          resolve();
+        }
+      }, 20);
+    });
   }
 
   /** @returns {Promise<boolean>} whether there was a selection and it was copied */
