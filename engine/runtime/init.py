@@ -183,8 +183,9 @@ def limit_namespaces(_: Context, args: Args) -> None:
 def clone(context: Context, args: Args) -> None:
     """Go on in a child, born into new namespaces if any are named; the parent tells its number and ends.
 
-    CLONE_PARENT makes the zygote the child's parent, so that the zygote learns how it ends. With `identity` the child
-    is in a new user namespace whose ids are the same as here; it waits until that map is written.
+    CLONE_PARENT makes the zygote the child's parent, so that the zygote learns how it ends; the child waits until the
+    zygote watches it. With `identity` it is in a new user namespace whose ids are the same as here, and that map is
+    written by then.
     """
     waiting, done = os.pipe2(os.O_CLOEXEC)
     pid, _ = syscalls.clone3(namespaces.flags(args["kinds"]) | syscalls.CLONE_PARENT, exit_signal=0)
@@ -193,8 +194,8 @@ def clone(context: Context, args: Args) -> None:
         if args.get("identity"):
             lines = f"0 0 {args['identity']}"
             namespaces.write_id_maps(pid, lines, lines)
+        context.ask({"op": "pid", "step": context.index, "pid": pid, "times": context.times})
         os.close(done)
-        context.tell({"op": "pid", "pid": pid, "times": context.times})
         os._exit(0)
     context.times = []
     os.close(done)

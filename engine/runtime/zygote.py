@@ -29,6 +29,7 @@ if __name__ == "__main__":
 
 from engine.linux import limits, mounts, namespaces, syscalls
 from engine.runtime import channel, init, rootfs
+from engine.runtime.itself import default_signals, keep_only, run_from_read_only_mount
 from engine.runtime.outbox import Maker, Outbox
 
 #: waitpid(2): children whose exit signal is not SIGCHLD, too.
@@ -85,7 +86,10 @@ class Zygote:
                 nearest = min(start.deadline for start in self.starts.values())
                 timeout = max(0, int((nearest - time.monotonic()) * 1000) + 1)
             for fd, _ in self.poll.poll(timeout):
-                self._ready(fd)
+                try:
+                    self._ready(fd)
+                except Exception as error:  # the border of the event: every container and lab lives by this process
+                    print(f"zygote: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
             self._reap()
             self._expire()
 
@@ -174,22 +178,24 @@ class Zygote:
 
     def _start(self, request: channel.Message, fds: dict[str, int]) -> None:
         """Fork; the child carries the steps out, this process goes on at once."""
-        ours, theirs = channel.pair()
-        start = Start(request, fds, ours)
         begun = time.monotonic_ns()
+        ends: list[socket.socket] = []
         try:
+            ours, theirs = ends = [*channel.pair()]
             flags = namespaces.flags(request["kinds"])
             pid, pidfd = syscalls.clone3(flags, cgroup_fd=fds.get("cgroup", -1))
         except OSError as error:
-            ours.close()
-            theirs.close()
-            channel.close_all(list(fds.values()))
-            self._tell(_failure(start.key, request["clone_step"], error.errno or errno.EIO, error.strerror or ""))
+            channel.close_all([*(end.detach() for end in ends), *fds.values()])
+            self._tell(_failure(request["key"], request["clone_step"], error.errno or errno.EIO, error.strerror or ""))
             return
         if pid == 0:
-            keep_only({theirs.fileno(), *fds.values()})
-            init.run(init.Context(theirs, fds), request["steps"], HANDLERS)
+            try:
+                keep_only({theirs.fileno(), *fds.values()})
+                init.run(init.Context(theirs, fds), request["steps"], HANDLERS)
+            finally:
+                os._exit(init.NOT_FOUND)  # whatever happens: two zygotes would be one too many
         theirs.close()
+        start = Start(request, fds, ours)
         start.first, start.pid = pid, pid
         start.first_pidfd = start.pidfd = pidfd
         start.times.append((request["clone_step"], begun, time.monotonic_ns() - begun))
@@ -218,13 +224,22 @@ class Zygote:
                 start.executed = True
                 start.times += message["times"]
             elif op == "pid":
-                start.times += message["times"]
-                start.pid, start.pidfd = message["pid"], syscalls.pidfd_open(message["pid"])
-                self._watch(start.pidfd, start.pid)
+                self._second(start, message)
             elif op == "error":
                 start.error = message
             elif op == "map":
                 self._map(start, message)
+
+    def _second(self, start: Start, message: channel.Message) -> None:
+        """The process that will be the program. It waits until it is watched: else it could end unseen."""
+        start.times += message["times"]
+        try:
+            start.pidfd = syscalls.pidfd_open(message["pid"])
+            start.pid = message["pid"]
+            self._watch(start.pidfd, start.pid)
+            channel.send(start.sync, {"op": "watched"})
+        except OSError as error:  # it, or who made it, was killed meanwhile
+            start.error = {"step": message["step"], "errno": errno.ECHILD, "text": f"the process was killed: {error}"}
 
     def _map(self, start: Start, message: channel.Message) -> None:
         """Write the first child's id maps, and show the named mounts through them."""
@@ -299,8 +314,7 @@ class Zygote:
             self.unclaimed.clear()  # whoever could have claimed them has failed; their numbers may be used again
 
     def _collect(self, pid: int, status: int) -> None:
-        """Give a status to the process it belongs to; what belongs to nobody (a first process on the way) is
-        dropped."""
+        """Give a status to the process it belongs to; one of nobody (a first process on the way) is dropped."""
         for fd in [fd for fd, watched in self.watched.items() if watched == pid]:
             self._unwatch(fd)
             if fd in self.doomed:
@@ -318,9 +332,12 @@ class Zygote:
         process.status = status
         self._unwatch(process.pidfd)
         path = f"{self.exits}/{process.key}"
-        with open(path + ".new", "w") as file:
-            file.write(f"{status}\n")
-        os.rename(path + ".new", path)
+        try:
+            with open(path + ".new", "w") as file:
+                file.write(f"{status}\n")
+            os.rename(path + ".new", path)
+        except OSError as error:  # a full /run: the status is kept here and told all the same
+            print(f"zygote: {path}: {error.strerror}", file=sys.stderr, flush=True)
         self._tell({"op": "exited", "key": process.key, "status": status})
 
     def _let_go(self, key: str, name: str) -> None:
@@ -339,8 +356,8 @@ class Zygote:
         self._doom(process.pidfd)
         try:
             os.unlink(f"{self.exits}/{key}")
-        except FileNotFoundError:
-            pass
+        except OSError:
+            pass  # it was never written
 
 
 def _failure(key: str, step: int, number: int, text: str) -> channel.Message:
@@ -354,29 +371,13 @@ def _kill(pidfd: int) -> None:
         pass  # it has ended by itself
 
 
-def keep_only(fds: set[int]) -> None:
-    """Close every descriptor but these and the first three: a child must not hold its brothers' sockets open."""
-    first = 3
-    for fd in sorted(fd for fd in fds if fd >= 3):
-        if fd > first:
-            syscalls.close_range(first, fd - 1)
-        first = fd + 1
-    syscalls.close_range(first)
-
-
-def _default_signals() -> None:
-    """Whatever this process inherited, its children shall start with defaults; see signal(7)."""
-    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
-        signal.signal(number, signal.SIG_IGN if number in init.IGNORED else signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, [])
-
-
 def main(arguments: list[str]) -> None:
     """Listen at `--socket`, write statuses below `--exits`, serve for ever."""
     options = dict(zip(arguments[::2], arguments[1::2], strict=True))
+    run_from_read_only_mount()
     syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
     syscalls.set_name("hako-zygote")
-    _default_signals()
+    default_signals(init.IGNORED)
     limits.many_files()
     os.umask(0o022)
     os.chdir("/")
