@@ -113,6 +113,8 @@ PERSONALITIES = (0x0, 0x8, 0x20000, 0x20008, 0xFFFFFFFF)
 #: socket(2) domains. AF_ALG reaches the kernel's ciphers (CVE-2026-31431), AF_VSOCK the hypervisor (moby #44562),
 #: AF_KEY and NETLINK_XFRM IPsec, which no lesson needs.
 AF_KEY, AF_NETLINK, AF_ALG, AF_VSOCK, AF_MAX = 15, 16, 38, 40, 46
+#: socketcall(2): 1 is socket, 20 the last, sendmmsg.
+SOCKETCALLS = 20
 NETLINK_XFRM, NETLINK_CRYPTO, NETLINK_MAX = 6, 21, 23
 
 _NEW_NAMESPACES = (
@@ -168,7 +170,10 @@ def profile(name: str, caps: int, machine: str) -> Profile:
     for capability in held:
         names += BY_CAPABILITY.get(capability, ())
     if name == "default":
-        rules = [*_allow([*names, "socketcall"]), *_socket_rules({AF_ALG, AF_VSOCK}, set())]
+        rules = [*_allow(names), *_socket_rules({AF_ALG, AF_VSOCK}, set())]
+        # The old way of 32-bit programs, whose arguments lie in memory: for all it can do but making sockets, which
+        # every libc since 2016 does by socket(2). Else AF_ALG would be had by it (CVE-2026-31431).
+        rules += [Rule("socketcall", (Equal(0, call),)) for call in range(2, SOCKETCALLS + 1)]
         rules += _clone_rules(may_make_namespaces="CAP_SYS_ADMIN" in held)
     elif name == "lab":
         rules = _allow(call for call in [*names, *LAB_ALSO] if call not in LAB_NEVER)

@@ -23,7 +23,7 @@ from typing import Any
 import structlog
 
 from engine.errors import Conflict, EngineError, Failed, NotFound
-from engine.linux import cgroups, mounts
+from engine.linux import capabilities, cgroups, mounts
 from engine.runtime import plan as plans
 from engine.runtime import process as processes
 from engine.runtime import record, spec, stdio
@@ -33,7 +33,6 @@ from engine.runtime.process import Process
 from engine.runtime.record import Record
 
 log = structlog.get_logger(__name__)
-
 
 #: How long the processes of a removed container may take to die.
 KILL_S = 5.0
@@ -107,7 +106,7 @@ class Containers:
         if any(each.record.name == name for each in self._all.values()):
             raise Conflict(f"The name {name!r} is taken.", f"Choose another, or remove it: hako rm {name}.")
         run = replace(run, name=name)
-        config = spec.config(run, image.config.get("config") or {}, container_id)
+        config = spec.config(run, image.config.get("config") or {}, container_id, capabilities.held())
         config["network"] = run.network
         folder = self._root / container_id
         for part in ("upper", "work", "etc"):
@@ -124,18 +123,21 @@ class Containers:
         Raises:
             Conflict: it runs already. StepFailed: a step did not work; what was made is unmade.
         """
-        if container.record.state in ("running", "paused"):
+        if container.record.made:  # its last run is just being cleared away
+            await asyncio.gather(*self._janitor, return_exceptions=True)
+        if container.record.state in ("starting", "running", "paused"):
             raise Conflict(f"Container {container.record.name} is {container.record.state}.", "Stop it first.")
         folder = self._root / container.id
         files = _write_files(folder / "etc", container.record.config["hostname"])
         storage = plans.Storage(tuple(container.record.layers), str(folder / "upper"), str(folder / "work"))
         container.plan = plans.container(container.record.config, storage, files)
         container.ended = asyncio.get_running_loop().create_future()
-        container.record = replace(container.record, made=[], state="created", exit_code=None)
+        container.record = replace(container.record, made=[], state="starting", exit_code=None)
         try:
             await self._carry_out(container, interactive)
         except BaseException:
             await self._dismantle(container)
+            container.record = replace(container.record, state="created")
             raise
         container.record = replace(container.record, state="running", started_at=time.time())
         record.save(folder, container.record)
@@ -213,7 +215,7 @@ class Containers:
         code = processes.exit_code(status)
         container.record = replace(container.record, state="exited", exit_code=code, finished_at=time.time())
         if container.stdio is not None:
-            drain(container.stdio)
+            container.stdio.drain()
         if not container.ended.done():
             container.ended.set_result(code)
         log.info("container_exited", container=container.id[:12], code=code)
@@ -315,8 +317,8 @@ class Containers:
         Raises:
             Conflict: it runs and `force` is not set.
         """
-        if container.record.state in ("running", "paused"):
-            if not force:
+        if container.record.state in ("starting", "running", "paused"):
+            if not force or container.record.state == "starting":
                 raise Conflict(f"Container {container.record.name} is running.", "Stop it, or use --force.")
             if container.record.state == "paused":
                 await self.resume(container)
@@ -360,13 +362,6 @@ class Containers:
         """Wait for the clearing away that is under way."""
         while self._janitor:
             await asyncio.gather(*self._janitor, return_exceptions=True)
-
-
-def drain(streams: stdio.Stdio) -> None:
-    """Take what is left in the pipes and terminals of a program that has ended, as much as its rings hold."""
-    for console in streams.consoles.values():
-        while not console.ended and console.pump(32768):
-            pass
 
 
 def _write_files(folder: Path, hostname: str) -> dict[str, str]:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from engine.errors import Failed
+from engine.errors import BadInput, Failed
 from engine.linux import syscalls
 from engine.runtime import channel
 from engine.runtime.plan import Plan
@@ -220,6 +220,8 @@ class Zygote:
                     return
             except BlockingIOError:
                 pass
+            except ValueError as error:
+                raise BadInput("The program's arguments and environment are too long.", "Shorten them.") from error
             except OSError as error:
                 raise Failed(f"The zygote is gone: {error.strerror}.", "Restart with `hako up`.") from error
             await asyncio.sleep(0.005)

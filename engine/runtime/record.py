@@ -24,7 +24,7 @@ class Record:
     Attributes:
         layers: directories of the image, lowest first.
         config: the OCI runtime-spec document.
-        state: created, running, paused or exited.
+        state: created, starting (never on paper), running, paused or exited.
         made: the engine steps of the last start that are not unmade yet, in order.
         remove: delete it when its program ends (`--rm`).
     """

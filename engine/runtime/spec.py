@@ -146,21 +146,22 @@ def environment(run: RunSpec, image: Config, hostname: str) -> dict[str, str]:
     return env
 
 
-def config(run: RunSpec, image: Config, container_id: str) -> Config:
+def config(run: RunSpec, image: Config, container_id: str, held: int = capabilities.ALL) -> Config:
     """The OCI runtime-spec document for a container.
 
     Args:
         run: what was asked for.
         image: the `config` object of the image's configuration.
         container_id: names the cgroup and, cut to twelve characters, the host.
+        held: the capabilities the engine has to give; in a container it has not every one.
 
     Raises:
-        BadInput: an option makes no sense; the message says which.
+        BadInput: an option makes no sense, or asks for more than there is; the message says which.
     """
     if run.network not in ("bridge", "none", "host"):
         raise BadInput(f"{run.network!r} is not a network.", "Use bridge, none or host.")
     hostname = check_hostname(run.hostname or container_id[:12])
-    bounding = capabilities.tweak(capabilities.DEFAULT, run.cap_add, run.cap_drop)
+    bounding = _bounding(run, held)
     cwd = run.workdir or image.get("WorkingDir") or "/"
     if not cwd.startswith("/"):
         raise BadInput(f"The working directory {cwd!r} is not absolute.", "Begin it with /.")
@@ -189,6 +190,13 @@ def config(run: RunSpec, image: Config, container_id: str) -> Config:
             "readonlyPaths": READONLY_PATHS,
         },
     }
+
+
+def _bounding(run: RunSpec, held: int) -> int:
+    bounding = capabilities.tweak(capabilities.DEFAULT & held, run.cap_add, run.cap_drop, everything=held)
+    if lacking := capabilities.names(bounding & ~held):
+        raise BadInput(f"The engine itself has not {', '.join(lacking)} to give.", "Run it with more privilege.")
+    return bounding
 
 
 def _volume_mount(text: str) -> dict[str, Any]:

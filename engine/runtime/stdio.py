@@ -53,6 +53,12 @@ class Stdio:
             self.stdin = -1
             self.on_stdin_closed()
 
+    def drain(self) -> None:
+        """Take what is left in the pipes and terminals of a program that has ended, as much as its rings hold."""
+        for console in self.consoles.values():
+            while not console.ended and console.pump(32768):
+                pass
+
     def close(self) -> None:
         """Close the daemon's copies."""
         self.close_stdin()

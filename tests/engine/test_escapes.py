@@ -14,10 +14,12 @@ from typing import Any
 import pytest
 from pytest import MonkeyPatch
 
-from engine.errors import Unsupported
+from engine.errors import BadInput, Conflict, Unsupported
 from engine.images.store import ImageStore
 from engine.lab import Lab
-from engine.linux import cgroups, mounts, syscalls
+from engine.linux import capabilities, cgroups, mounts, syscalls
+from engine.runtime.process import StepFailed
+from engine.runtime.spec import RunSpec
 from engine.storage import loop
 from tests.engine.engines import Engine, open_fds, shared_images
 from tests.engine.labs import sh, text, typed
@@ -191,3 +193,54 @@ async def settled(lab: Lab) -> None:
     await asyncio.sleep(0)
     async with lab.lock:
         pass
+
+
+# hako run, where the engine is not all-powerful, and started twice at once
+
+
+def test_all_capabilities_are_those_there_are(engine: Engine) -> None:
+    """--cap-add ALL gives what the engine holds, which in a container is not everything; more by name is refused."""
+    held = capabilities.held()
+    _, seen = engine.output("grep", "-E", "CapEff|CapBnd", "/proc/self/status", cap_add=("ALL",))
+    assert {int(word, 16) for word in seen.split()[1::2]} == {held}
+    lacking = capabilities.names(capabilities.ALL & ~held)
+    if lacking:
+        with pytest.raises(BadInput, match=lacking[0]):
+            engine.container("true", cap_add=(lacking[0],))
+
+
+def test_started_twice_at_once_is_started_once(engine: Engine) -> None:
+    """Of two starts of one container one is refused; started again as soon as it has ended, it runs anew."""
+    made = engine.run(engine.containers.create(RunSpec("hako/mini", ("sh", "-c", "exit 3"))))
+
+    async def twice() -> list[Any]:
+        starts = (engine.containers.start(made), engine.containers.start(made))
+        return await asyncio.gather(*starts, return_exceptions=True)
+
+    assert sum(isinstance(result, Conflict) for result in engine.run(twice())) == 1
+    for _ in range(3):
+        assert engine.run(engine.ended(made)) == 3
+        engine.run(engine.containers.start(made))
+    assert engine.run(engine.ended(made)) == 3
+    engine.run(engine.containers.close())
+    engine.run(engine.containers.remove(made))
+    assert engine.groups.children("containers") == []
+
+
+def test_too_many_words_are_refused_in_words(engine: Engine, lab: Lab) -> None:
+    """Arguments beyond what a message to the zygote holds are the caller's mistake, and nothing else suffers."""
+    with pytest.raises(BadInput, match="too long"):
+        engine.run(engine.labs.run(lab, ["echo", "x" * 200_000]))
+    assert sh(engine, lab, "echo alive").stdout == b"alive\n"
+
+
+@pytest.mark.parametrize("number", range(3, 24))
+def test_no_descriptor_is_a_working_directory(engine: Engine, number: int) -> None:
+    """/proc/self/fd/N as --workdir leads nowhere outside the container (CVE-2024-21626)."""
+    try:
+        _, seen = engine.output("sh", "-c", "pwd; ls ../../../../../../root/.. ", workdir=f"/proc/self/fd/{number}")
+    except StepFailed as error:
+        assert error.kind_of_step == "workdir"
+    else:
+        assert "hako" not in seen
+        assert sorted(seen.split()[1:]) == sorted(engine.output("ls", "/")[1].split())

@@ -73,6 +73,13 @@ def test_compat_programs_stay_out_of_labs() -> None:
     assert "socketcall" not in names("lab", capabilities.LAB)
 
 
+def test_socketcall_makes_no_socket() -> None:
+    """A 32-bit program of a container cannot get by it what socket(2) refuses: AF_ALG (CVE-2026-31431)."""
+    rules = [rule for rule in profile("default", capabilities.DEFAULT, "x86_64").rules if rule.name == "socketcall"]
+    assert {rule.when[0].value for rule in rules} == set(range(2, 21))
+    assert all(rule.when[0].arg == 0 and rule.errno is None for rule in rules)
+
+
 def test_no_name_is_listed_twice_nor_allowed_and_forbidden() -> None:
     """Two rules for one call would hide a mistake."""
     assert len(set(ALWAYS)) == len(ALWAYS)
