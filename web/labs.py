@@ -29,7 +29,7 @@ class OwnLab:
     """A lab and the attempt it serves."""
 
     lab: Lab
-    attempt: int
+    attempt: int | None
     lesson: str
 
     def as_json(self, words: Translations, lang: str) -> dict[str, Any]:
@@ -95,26 +95,29 @@ class LearnerLabs:
         Raises:
             NotFound: it is not there, or somebody else's: the two cannot be told apart from outside.
         """
-        lesson = self._progress.lesson_of_lab(learner, lab_id)
-        current = None if lesson is None else self._progress.current_attempt(learner, lesson)
-        lab = None if lesson is None else self._engine.lab_get(lab_id)
-        if lesson is None or current is None or lab is None or lab.owner != learner or current[1] != lab_id:
+        try:
+            lab = self._engine.lab_get(lab_id)
+        except NotFound:
+            lab = None
+        if lab is None or lab.owner != learner:
             raise NotFound("There is no such lab.", "Open the lesson again: it makes a new one.")
-        return OwnLab(lab, current[0], lesson)
+        return self._with_lesson(learner, lab)
 
     def all(self, learner: str) -> list[OwnLab]:
-        """Every lab of this learner that the engine knows and whose lesson we know."""
-        found = []
-        for lab in self._engine.lab_list(learner):
-            lesson = self._progress.lesson_of_lab(learner, lab.id)
-            current = None if lesson is None else self._progress.current_attempt(learner, lesson)
-            if lesson is not None and current is not None and lab.owner == learner:
-                found.append(OwnLab(lab, current[0], lesson))
-        return found
+        """Every lab of this learner that the engine knows."""
+        return [self._with_lesson(learner, lab) for lab in self._engine.lab_list(learner) if lab.owner == learner]
+
+    def _with_lesson(self, learner: str, lab: Lab) -> OwnLab:
+        """The lab with what the database knows of it; a lab it has forgotten can still be ended."""
+        lesson = self._progress.lesson_of_lab(learner, lab.id) or ""
+        current = self._progress.current_attempt(learner, lesson)
+        return OwnLab(lab, current[0] if current and current[1] == lab.id else None, lesson)
 
     def reset(self, learner: str, lab_id: str) -> OwnLab:
         """Throw everything in it away and begin a new attempt in it."""
         own = self.own(learner, lab_id)
+        if own.attempt is None:
+            raise NotFound("This lab belongs to no lesson any more.", "Open the lesson again: it makes a new one.")
         with self._lock_of(learner, own.lesson):
             lab = self._engine.lab_reset(lab_id)
             attempt = self._progress.begin_attempt(learner, own.lesson, lab.id)

@@ -178,7 +178,7 @@ class Services:
         self.relay.drop(page)
         self.rooms.leave(page.lab)
 
-    def lab_began_afresh(self, lab: Lab, attempt: int) -> None:
+    def lab_began_afresh(self, lab: Lab, attempt: int | None) -> None:
         """A lab was reset: its terminals are gone; every page with it attaches new ones."""
         for page in self.pages.of_lab(lab.id):
             page.attempt = attempt

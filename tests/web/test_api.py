@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 
 import pytest
@@ -85,6 +86,20 @@ def test_anothers_lab_is_as_if_it_were_not_there(stack: Stack, verb: str) -> Non
     assert answers[0].json()["error"]["message"] == answers[1].json()["error"]["message"]
     assert stack.engine.labs["foreign"]["state"] == "ready"
     assert browser.get("/api/labs").json()["labs"][0]["id"] == mine
+
+
+def test_a_lab_the_database_has_forgotten_can_still_be_ended(stack: Stack) -> None:
+    """It takes one of the machine's places until then."""
+    browser = stack.browser()
+    lab = stack.lab(browser)
+    with sqlite3.connect(stack.web.folder / "web" / "progress.sqlite3", timeout=10) as database:
+        database.execute("DELETE FROM attempt")
+    database.close()
+    (told,) = browser.get("/api/labs").json()["labs"]
+    assert (told["id"], told["attempt"], told["lesson"]) == (lab, None, "")
+    assert browser.post(f"/api/labs/{lab}/reset", {}).status_code == 404
+    assert browser.post(f"/api/labs/{lab}/remove", {}).ok
+    assert stack.engine.labs == {}
 
 
 def test_an_engine_error_comes_in_the_pages_language(own: Stack) -> None:
