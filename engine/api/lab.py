@@ -279,8 +279,7 @@ class LabApi:
             del self._minded[gone]
             self._typed.forget(gone)
         self._minded[terminal.id] = terminal
-        self._terminals.keep(terminal, found_again=found_again)
-        terminal.subscribe(lambda: self.watches.lively(terminal.lab))
+        self._terminals.keep(terminal, lambda: self.watches.lively(terminal.lab), found_again=found_again)
 
     def _lab_gone(self, lab: str) -> None:
         self._views.forget(lab)

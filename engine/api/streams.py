@@ -29,6 +29,7 @@ GATHER_S = 0.008
 GRACE_S = 60.0
 # A client that knows nothing gets this much of the past: about a thousand lines, as many as its scrollback keeps.
 SNAPSHOT = 64 * 1024
+NEVER = 2**63 - 1
 
 
 @dataclass(frozen=True)
@@ -154,6 +155,8 @@ class Channel:
         for stream in list(self.streams.values()):
             if may_send(stream.id):
                 yield from stream.take(start, end, now)
+            else:
+                stream.wake_at = None  # whoever waits for the connection asks again, not a clock
 
     def room(self, end: int, now: float) -> int | None:
         """How many more bytes may be read from the pty now that `end` were; None where nothing bounds them."""
@@ -170,3 +173,10 @@ class Channel:
         if self.owner is None and now < self._grace_ends and self.room(end, now) == 0:
             times.append(self._grace_ends)
         return min(times, default=None)
+
+    def patient_until(self, end: int) -> int:
+        """Up to this offset new bytes change nothing before the time of `wake_at`: no message would be full."""
+        waiting = [stream for stream in self.streams.values() if not stream.blocked]
+        if any(stream.wake_at is None for stream in waiting):
+            return end
+        return min((stream.sent + MESSAGE - 1 for stream in waiting), default=NEVER)

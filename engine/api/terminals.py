@@ -13,7 +13,7 @@ from typing import Protocol
 
 from engine.api import wire
 from engine.api.peer import Peer
-from engine.api.streams import Channel, Send, snapshot_start
+from engine.api.streams import NEVER, Channel, Send, snapshot_start
 from engine.errors import BadInput, Exhausted, NotFound
 
 STREAMS_PER_TERMINAL = 64
@@ -53,8 +53,12 @@ class Tty(Protocol):
 class Live:
     """One terminal, its streams and its timer."""
 
-    def __init__(self, tty: Tty, on_closed: Callable[[], None], *, found_again: bool) -> None:
+    def __init__(
+        self, tty: Tty, on_closed: Callable[[], None], on_output: Callable[[], None], *, found_again: bool
+    ) -> None:
         self.tty = tty
+        self._on_output = on_output
+        self._patient_until = 0
         self._on_closed = on_closed
         self.peers: dict[int, Peer] = {}
         self._told_exit: set[int] = set()
@@ -64,7 +68,7 @@ class Live:
         # Of a terminal of an earlier life of the daemon nobody knows how far its page was: nothing kept may be overrun.
         seen = tty.ring_start if found_again else None
         self.channel = Channel(tty.ring_size, seen=seen, now=self._loop.time(), align=self.align)
-        self._unsubscribe = tty.subscribe(self.pump)
+        self._unsubscribe = tty.subscribe(self._changed)
 
     def align(self, offset: int) -> int:
         """The start of the next line at or after `offset`, if one is near."""
@@ -73,6 +77,11 @@ class Live:
         start, data = self.tty.read(offset - 1, LINE_SEARCH)
         newline = data.find(b"\n")
         return offset if newline < 0 else start + newline + 1
+
+    def _changed(self) -> None:
+        """The terminal has more, or has ended. In a flood this comes for every few kilobytes: mostly only gather."""
+        if self._closed or self.tty.closed or self.tty.exited is not None or self.tty.offset > self._patient_until:
+            self.pump()
 
     def pump(self) -> None:
         """Send what may be sent, then open or close the gate of the pty and set the timer."""
@@ -93,8 +102,12 @@ class Live:
         if tty.exited is not None:
             self._tell_exit(end, tty.exited)
         room = self.channel.room(end, now)
-        tty.read_until(None if room is None else end + room)
+        until = None if room is None else end + room
+        tty.read_until(until)
         self._set_timer(self.channel.wake_at(end, now))
+        # At the gate it must be asked anew whether the gate is to close.
+        self._patient_until = min(self.channel.patient_until(end), NEVER if until is None else until - 1)
+        self._on_output()
 
     def _may_send(self, stream: int) -> bool:
         return self.peers[stream].writable
@@ -108,8 +121,14 @@ class Live:
 
     def _set_timer(self, when: float | None) -> None:
         if self._timer is not None:
+            if self._timer.when() == when:
+                return
             self._timer.cancel()
-        self._timer = None if when is None else self._loop.call_at(when, self.pump)
+        self._timer = None if when is None else self._loop.call_at(when, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self.pump()
 
     def detach(self, stream: int) -> None:
         """End a stream."""
@@ -149,13 +168,13 @@ class Terminals:
         self._by_peer: dict[Peer, dict[int, None]] = {}
         self._next = 1
 
-    def keep(self, tty: Tty, *, found_again: bool = False) -> Live:
-        """Begin to mind a terminal; from then on its pty is gated."""
+    def keep(self, tty: Tty, on_output: Callable[[], None] = lambda: None, *, found_again: bool = False) -> Live:
+        """Begin to mind a terminal; from then on its pty is gated. `on_output` is told now and then of output."""
         live = self._live.get(tty.id)
         if live is None or live.tty is not tty:
             if live is not None:
                 self.drop(tty.id)
-            live = self._live[tty.id] = Live(tty, lambda: self.drop(tty.id), found_again=found_again)
+            live = self._live[tty.id] = Live(tty, lambda: self.drop(tty.id), on_output, found_again=found_again)
         return live
 
     def drop(self, terminal: str) -> None:
