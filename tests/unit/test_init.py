@@ -95,7 +95,7 @@ def test_zygote_stays_small() -> None:
 
     source = f"import sys; sys.path.insert(0, {os.getcwd()!r}); import engine.runtime.zygote; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-I", "-S", "-c", source], capture_output=True, text=True, check=True)
-    heavy = {"asyncio", "json", "subprocess", "structlog", "pyroute2", "dataclasses", "typing_extensions", "logging"}
+    heavy = {"asyncio", "json", "subprocess", "structlog", "dataclasses", "typing_extensions", "logging"}
     assert not heavy & set(done.stdout.split())
 
 
