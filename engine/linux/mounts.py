@@ -104,10 +104,21 @@ def split_options(options: list[str]) -> tuple[int, str | None]:
 def copy(path: str, *, dirfd: int = -100, recursive: bool = False) -> int:
     """A detached copy of what is mounted at a path: a bind mount that is nowhere yet.
 
+    It is private. Where systemd is PID 1 every mount is shared, and a copy would be too: what is mounted below the one
+    would appear below the other, and pivot_root(2) refuses such a root (EINVAL).
+
     With an empty `path`, the copy is of what `dirfd` (an O_PATH fd) stands for.
     """
-    flags = OPEN_TREE_CLONE | (AT_RECURSIVE if recursive else 0) | (AT_EMPTY_PATH if not path else 0)
-    return syscalls.open_tree(dirfd, path, flags)
+    recursion = AT_RECURSIVE if recursive else 0
+    fd = syscalls.open_tree(dirfd, path, OPEN_TREE_CLONE | recursion | (AT_EMPTY_PATH if not path else 0))
+    try:
+        syscalls.mount_setattr(fd, "", AT_EMPTY_PATH | recursion, propagation=syscalls.MS_PRIVATE)
+    except OSError as error:
+        if error.errno != errno.ENOSYS:
+            os.close(fd)
+            raise
+        propagation(f"/proc/self/fd/{fd}", "private", recursive=recursive)
+    return fd
 
 
 def attach(mount_fd: int, target_fd: int) -> None:

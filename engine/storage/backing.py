@@ -93,8 +93,7 @@ def prepare(data: Path) -> Verdict:
         stack.callback(os.close, device_fd)
         top = mount_device(bound.device)
         stack.callback(os.close, top)
-        for name in FOLDERS:
-            _attach(top, name, data / name)
+        _attach(top, data, stack)
     return found
 
 
@@ -115,12 +114,22 @@ def _mounted(data: Path) -> bool:
     )
 
 
-def _attach(top: int, name: str, target: Path) -> None:
-    fd = mounts.copy(name, dirfd=top)
+def _attach(top: int, data: Path, stack: contextlib.ExitStack) -> None:
+    """Put the image's folders over those of `data`.
+
+    Before Linux 6.15 a detached mount cannot be copied from (EINVAL), so the whole lies on one of them for a moment.
+    """
+    place = str(data / FOLDERS[0])
+    copies = []
+    mounts.attach_path(top, place)
     try:
-        mounts.attach_path(fd, str(target))
+        for name in FOLDERS:
+            copies.append(mounts.copy(name, dirfd=top))
+            stack.callback(os.close, copies[-1])
     finally:
-        os.close(fd)
+        syscalls.umount2(place, syscalls.MNT_DETACH)
+    for name, fd in zip(FOLDERS, copies, strict=True):
+        mounts.attach_path(fd, str(data / name))
 
 
 def _make(image: Path) -> None:

@@ -17,7 +17,7 @@ import errno
 import os
 from collections.abc import Sequence
 
-from engine.linux import syscalls
+from engine.linux import mounts, syscalls
 
 FORMS = ("fd", "string", "page")
 PAGE_BYTES = 4095  # mount(2) copies one page of options, the last byte is its NUL
@@ -141,7 +141,7 @@ def _mount_page(
     try:
         syscalls.mount("overlay", point, "overlay", 0, data)
         try:
-            fd = syscalls.open_tree(-100, point, syscalls.OPEN_TREE_CLONE)
+            fd = mounts.copy(point)
         finally:
             syscalls.umount2(point, syscalls.MNT_DETACH)
     finally:

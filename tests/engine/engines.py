@@ -63,6 +63,7 @@ class Engine:
         assert self._process.stdout is not None
         assert self._process.stdout.readline() == b"ready\n"
         self.groups = cgroups.Cgroups.detect().root(self.settings.instance)
+        base.ensure(ImageStore(self._images))  # once a session, and slow where the processor is emulated (tests/vm)
         self.run(self._begin())
         return self
 
@@ -70,7 +71,6 @@ class Engine:
         self.zygote = Zygote(self.settings.zygote_socket)
         await self.zygote.connect()
         images = ImageStore(self._images)
-        base.ensure(images)
         self.network = Network(self.settings, pool_size=2)
         await self.network.setup()
         driver, _ = union.choose(self.settings.data)

@@ -203,7 +203,7 @@ def test_ipc_objects_are_counted_where_they_are(lab: MiniLab) -> None:
 
 def test_time_offsets_are_read(lab: MiniLab) -> None:
     """The seconds a learner shifted a clock by."""
-    lab.spawn("unshare", "-T", "--boottime", "86400", "sleep", "60")
+    lab.spawn("unshare", "-T", "-f", "--boottime", "86400", "sleep", "60")
     lab.wait_for("sleep")
     seen = lab.observer.observe()
     time_ns = seen.namespace("time", process(seen, "sleep").ns["time"])

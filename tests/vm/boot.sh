@@ -13,6 +13,8 @@ mount -t tmpfs -o nosuid,nodev shm /dev/shm
 mount -t tmpfs -o nosuid,nodev,mode=755 run /run
 mount -t cgroup2 -o nosuid,nodev,noexec,nsdelegate cgroup2 /sys/fs/cgroup
 mount --make-rshared /
+ln -s /proc/self/fd /dev/fd
+for fd in 0:stdin 1:stdout 2:stderr; do ln -s "fd/${fd%:*}" "/dev/${fd#*:}"; done
 ip link set lo up
 hostname guest
 # Nodes that load their module when they are opened; systemd-tmpfiles makes them from the same list.
