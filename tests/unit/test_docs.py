@@ -109,6 +109,16 @@ def test_links_between_our_files_lead_somewhere(page: Path) -> None:
     assert not missing
 
 
+def test_the_readmes_quote_what_is_said() -> None:
+    """Every message that the trouble tables put in quotes is one that the launcher, `hako up` or the page says."""
+    sources = ("hako", "engine/preflight.py", "web/translations/en.json", "web/translations/ja.json")
+    said = "".join((ROOT / name).read_text() for name in sources)
+    for name in ("README.md", "README.ja.md"):
+        quoted = re.findall(r'^\|[^|]*["「]([^"」|]+)["」][^|]*\|', (ROOT / name).read_text(), re.M)
+        assert len(quoted) == 7, quoted
+        assert [words for words in quoted if words not in said] == []
+
+
 def test_both_readmes_name_the_two_commands() -> None:
     """`./hako up` and `./hako test` stand alone on a line, to be copied, in both languages."""
     for name in ("README.md", "README.ja.md"):
