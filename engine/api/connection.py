@@ -10,21 +10,17 @@ Not here: the verbs (`engine/client.py`), flow control and the meaning of events
 from __future__ import annotations
 
 import itertools
-import logging
-import random
+import os
 import socket
 import struct
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from engine.api import wire
 from engine.errors import Failed
-
-_log = logging.getLogger(__name__)
 
 Event = dict[str, Any]
 Listener = Callable[[Event], None]
@@ -58,8 +54,8 @@ class Connection:
         reconnect: connect again by itself; the command line does not want that.
     """
 
-    def __init__(self, path: Path | str, *, timeout_s: float = 30.0, reconnect: bool = True) -> None:
-        self._path = str(path)
+    def __init__(self, path: os.PathLike[str] | str, *, timeout_s: float = 30.0, reconnect: bool = True) -> None:
+        self._path = os.fspath(path)
         self._timeout_s = timeout_s
         self._reconnect = reconnect
         self._ids = itertools.count(1)
@@ -211,7 +207,7 @@ class Connection:
                 break
             with self._state:
                 # Jitter: after a restart of the engine not every client should knock in the same millisecond.
-                self._state.wait_for(lambda: self._closed, wait_s * random.uniform(0.5, 1.0))
+                self._state.wait_for(lambda: self._closed, wait_s * (0.5 + os.urandom(1)[0] / 512))
             wait_s = min(wait_s * 2, BACKOFF_LAST_S)
         with self._state:
             self._closed = True
@@ -273,7 +269,9 @@ class Connection:
         try:
             listener(value)
         except Exception:  # the border of the event: one bad listener must not silence all others
-            _log.exception("a listener of engine events failed")
+            import logging  # here, since `hako run` starts faster without it
+
+            logging.getLogger(__name__).exception("a listener of engine events failed")
 
     def _hang_up(self) -> None:
         """Wake the reader out of recv(); it closes the socket itself. Call with `_state` held."""

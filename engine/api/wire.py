@@ -14,8 +14,7 @@ https://github.com/msgpack/msgpack/blob/master/spec.md
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgpack
 
@@ -29,15 +28,13 @@ HEADER = 4
 Message = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Malformed:
+class Malformed(NamedTuple):
     """A frame that could not be understood; `error` says why, in words for the peer."""
 
     error: BadInput
 
 
-@dataclass(frozen=True)
-class Request:
+class Request(NamedTuple):
     """What a client asks for. `id` is None for a one-way request."""
 
     id: int | None
