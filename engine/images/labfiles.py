@@ -126,3 +126,9 @@ MINI_FILES: dict[str, str] = {
 
 ENVIRONMENT = ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]
 LAB_ENVIRONMENT = [*ENVIRONMENT, "LANG=C.UTF-8", "EDITOR=nano", "PAGER=less"]
+
+#: -P: a folder called `engine` where the learner stands is not ours.
+MOUNT_AUFS = """\
+#!/bin/sh
+exec /usr/bin/python3 -P -m engine.storage.aufs_fuse.helper "$@"
+"""

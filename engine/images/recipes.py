@@ -6,6 +6,7 @@ and `hako` (our files and this engine's source; changes with Hako). A lesson sho
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -86,8 +87,19 @@ def lab_files(root: RootFs, python: pythonlib.Python | None) -> Built:
     if python is not None:
         packages = python.packages.replace(python.prefix, "/usr", 1) if python.relocate else python.packages
         root.write(f"{packages}/hako.pth", "/usr/lib/hako\n")
+    _aufs(root)
     root.finish()
     return Built(sources=root.sources)
+
+
+def _aufs(root: RootFs) -> None:
+    """What makes `mount -t aufs` work: the helpers mount(8) runs by name, and the FUSE binding they need."""
+    found = importlib.util.find_spec("mfusepy")
+    if found is None or found.origin is None:
+        return
+    root.write("/usr/lib/hako/mfusepy.py", Path(found.origin).read_bytes())
+    for name in ("mount.aufs", "mount.fuse.aufs"):
+        root.write(f"/usr/sbin/{name}", labfiles.MOUNT_AUFS, mode=0o755)
 
 
 def mini(root: RootFs) -> Built:

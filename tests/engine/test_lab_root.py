@@ -35,6 +35,9 @@ ABILITIES = {
     "overlay": "cd $(mktemp -d -p /var/lib/lab); mkdir l u w m; echo low > l/f; mount -t overlay o -o"
     " lowerdir=l,upperdir=u,workdir=w,userxattr m"
     " && echo up > m/f && rm m/f && stat -c %t:%T u/f | grep -x 0:0 && umount m",
+    "aufs": "cd $(mktemp -d -p /var/lib/lab); mkdir rw ro cd m; echo low > ro/f; echo disc > cd/g; mount -t aufs -o"
+    " br=$PWD/rw=rw:$PWD/ro=ro none m && rm m/f && ls -a rw | grep -x .wh.f && mount -t aufs -o"
+    " remount,append=$PWD/cd=ro none m && mount -o remount,mod=$PWD/cd=rr m && grep disc m/g && umount m",
     "veth-bridge": "ip link add v0 type veth peer name v1 && ip link add b0 type bridge && ip link set v0 master b0 &&"
     " ip link del v0 && ip link del b0",
     "netns": "ip netns add n1 && ip netns exec n1 ip -br link | grep -E '^lo' && ip netns del n1",

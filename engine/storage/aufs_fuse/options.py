@@ -25,7 +25,9 @@ IGNORED = frozenset(
         *("xino", "noxino", "trunc_xino", "trunc_xib", "plink", "noplink", "udba", "dio", "dirwh", "diropq"),
         *("warn_perm", "nowarn_perm", "shwh", "noshwh", "dirperm1", "verbose", "quiet", "sum", "wsum"),
         *("rdcache", "rdblk", "rdhash", "fhsm_sec", "si", "acl", "noacl", "dirren", "cpup"),
-        *("noatime", "relatime", "rw", "defaults"),
+        # What mount(8) repeats at a remount: words for every file system, and those of FUSE.
+        *("rw", "defaults", "nosuid", "suid", "nodev", "dev", "noexec", "exec", "noatime", "atime", "relatime", "sync"),
+        *("async", "user_id", "group_id", "default_permissions", "allow_other", "max_read", "blksize", "rootmode"),
     }
 )
 _CHANGES = ("add", "ins", "append", "prepend", "del", "mod", "imsk")
