@@ -39,7 +39,7 @@ class OwnLab:
 
 def lab_json(words: Translations, lang: str, lab: Lab, attempt: int | None, lesson: str) -> dict[str, Any]:
     """How pages see a lab: without its owner, the reason in words. A new attempt means a fresh lab."""
-    key = f"lab.reason.{lab.reason}"
+    key = f"lab.reason.{lab.reason.replace(' ', '_')}"
     reason = words.t(lang, key if words.has(lang, key) else "lab.reason.other", reason=lab.reason) if lab.reason else ""
     return {
         "id": lab.id,

@@ -13,7 +13,7 @@ import structlog
 from flask import Flask, current_app
 
 from engine.client import Disconnected, Lab
-from engine.errors import EngineError
+from engine.errors import EngineError, NotFound
 from web import lessons
 from web.actions import Actions
 from web.auth import Auth, Solo
@@ -156,8 +156,10 @@ class Services:
                 self._lab_state(self.engine.lab_get(lab))
             except Disconnected:
                 return
+            except NotFound:  # it did not outlive the engine
+                self._lab_state(Lab(lab, state="ended", reason="gone"))
             except EngineError as error:
-                self._lab_state(Lab(lab, state="ended", reason=error.message))
+                _log.warning("lab_not_asked_for", lab=lab, reason=str(error))
 
     def _lab_state(self, lab: Lab) -> None:
         for page in self.pages.of_lab(lab.id):

@@ -68,11 +68,14 @@ export class Deck extends EventTarget {
     for (const frame of this.frames.values()) fn(frame);
   }
 
-  /** After each connect: attach what has a tab, and give a tab to what lives. @param {import("./types.js").TerminalInfo[]} infos @param {string[]} wanted */
-  async sync(infos, wanted) {
+  /**
+   * After each connect: attach what has a tab, and give a tab to what lives.
+   * @param {import("./types.js").TerminalInfo[]} infos @param {string[]} wanted @param {boolean} [again] see ensure
+   */
+  async sync(infos, wanted, again = true) {
     const ids = new Map(infos.map((info) => [info.name, info.id]));
     const names = [...new Set([...wanted, ...this.frames.keys(), ...ids.keys()])];
-    await Promise.all(names.map((name) => this.ensure(name, ids.get(name), true)));
+    await Promise.all(names.map((name) => this.ensure(name, ids.get(name), again)));
     if (!this.active && names[0]) this.select(names[0], false);
   }
 
@@ -100,6 +103,7 @@ export class Deck extends EventTarget {
       frame.alive();
     } catch (error) {
       const trouble = /** @type {import("./connection.js").Trouble} */ (error);
+      frame.terminal?.stream.detached();
       if (trouble.kind !== "offline") frame.say(`${trouble.message} ${trouble.hint ?? ""}`, "warn", 0);
     }
     return frame;

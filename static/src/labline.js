@@ -34,7 +34,11 @@ export class LabLine {
       this.offlineSince ||= Date.now();
       this.retryAt = /** @type {CustomEvent} */ (event).detail.retryAt;
     });
-    connection.on("trouble", (trouble) => this.tell(trouble));
+    connection.on("trouble", (trouble) => {
+      const frame = page.deck.frames.get(trouble.terminal ?? "");
+      if (frame) frame.say([trouble.message, trouble.hint].filter(Boolean).join(" "), "warn");
+      else this.tell(trouble);
+    });
     onLanguage(() => this.draw());
     setInterval(() => this.draw(), 1000);
   }
@@ -103,7 +107,8 @@ export class LabLine {
   /** @returns {Sentence | null} */
   stateSentence() {
     const { lab, page } = this;
-    if (!lab) return page.labWanted ? { kind: "info", glyph: "hourglass", text: t("line.making") } : null;
+    if (page.labWanted) return { kind: "info", glyph: "hourglass", text: t("line.making") };
+    if (!lab) return null;
     switch (lab.state) {
       case "creating":
         return {

@@ -31,7 +31,7 @@ export class Page {
       step: this.stepId(),
       lang: lang(),
     }));
-    this.typist = new Typist(this.connection);
+    this.typist = new Typist(this.connection, (terminal) => this.deck.ensure(terminal));
     this.panes = new Panes(this);
     this.deck = new Deck(this.connection, { leave: () => this.panes.leave(), maximize: () => this.panes.maximize() });
     this.steps = new Steps(this);
@@ -54,6 +54,7 @@ export class Page {
     connection.on("engine", ({ up }) => {
       this.engineUp = up;
       this.line.draw();
+      if (up) void this.reopen(false); // what could not be attached while it was away
     });
     connection.on("terminals", ({ terminals }) => {
       for (const { name, id } of terminals) void this.deck.ensure(name, id); // one that "show me" opened
@@ -66,15 +67,22 @@ export class Page {
     return this.course.step?.id ?? this.course.lesson.steps.at(-1)?.id ?? "";
   }
 
-  /** @param {{lab: import("./types.js").Lab | null, terminals: import("./types.js").TerminalInfo[], up?: boolean}} answer */
-  async opened(answer) {
+  /**
+   * @param {{lab: import("./types.js").Lab | null, terminals: import("./types.js").TerminalInfo[], up?: boolean}} answer
+   * @param {boolean} [again] see reopen
+   */
+  async opened(answer, again = true) {
     this.engineUp = answer.up ?? true;
+    this.line.draw();
+    if (!this.engineUp) return; // nobody knows of labs now; `engine` comes when it is back
     if (!answer.lab || answer.lab.state === "ended") {
-      if (!this.labWanted) await this.wantLab();
+      if (this.lab) this.showLab({ ...this.lab, state: "ended", reason: answer.lab?.reason ?? t("line.gone") });
+      else if (!this.labWanted) await this.wantLab();
       return;
     }
-    this.setLab(answer.lab);
-    if (answer.lab.state === "ready") await this.deck.sync(answer.terminals, this.course.step?.terminals ?? ["lab"]);
+    this.showLab(answer.lab);
+    const names = this.course.step?.terminals ?? ["lab"];
+    if (answer.lab.state === "ready") await this.deck.sync(answer.terminals, names, again);
   }
 
   /** The learner's lab for this lesson: the one that lives, else a new one. */
@@ -96,17 +104,21 @@ export class Page {
   /** @param {import("./types.js").Lab} lab */
   setLab(lab) {
     const before = this.lab?.state;
+    this.showLab(lab);
+    if (lab.state === "ready" && before && before !== "ready" && !this.labWanted) void this.reopen();
+  }
+
+  /** @param {import("./types.js").Lab} lab */
+  showLab(lab) {
     this.lab = lab;
     this.line.setLab(lab);
     document.body.dataset.lab = lab.state;
-    if (lab.state === "ready" && before && before !== "ready") void this.reopen();
   }
 
-  /** The lab is ready (again): its terminals may be others now. */
-  async reopen() {
+  /** The lab or the engine is ready (again). @param {boolean} [again] attach what is attached, too: it may be another */
+  async reopen(again = true) {
     try {
-      const answer = await this.connection.ask("open", this.connection.hello());
-      await this.deck.sync(answer.terminals, this.course.step?.terminals ?? ["lab"]);
+      await this.opened(await this.connection.ask("open", this.connection.hello()), again);
     } catch (error) {
       this.said(error);
     }

@@ -7,9 +7,14 @@
 const PATIENCE_MS = 20_000;
 
 export class Typist {
-  /** @param {import("./connection.js").Connection} connection */
-  constructor(connection) {
+  /**
+   * @param {import("./connection.js").Connection} connection
+   * @param {(terminal: string) => Promise<unknown>} ready comes back when the terminal's attach is on its way: what is
+   * asked behind it finds the terminal there
+   */
+  constructor(connection, ready) {
     this.connection = connection;
+    this.ready = ready;
   }
 
   /**
@@ -20,6 +25,7 @@ export class Typist {
     const until = Date.now() + PATIENCE_MS;
     for (;;) {
       try {
+        await this.ready(terminal);
         return (await this.connection.ask("type", { terminal, text, key })).typed !== false;
       } catch (error) {
         const trouble = /** @type {import("./connection.js").Trouble} */ (error);

@@ -87,6 +87,16 @@ class Stack:
         found = [pid for pid in _children(self.process.pid) if PROGRAMS[program] in _cmdline(pid)]
         return found[0] if found else 0
 
+    def workers(self) -> list[int]:
+        """web's processes below its master."""
+        return _children(self.pid("web"))
+
+    def unread(self) -> int:
+        """Bytes that wait for the engine on its socket, as ss(8) shows them."""
+        listed = subprocess.run(["ss", "-xnH"], capture_output=True, text=True, timeout=10, check=True)
+        rows = [line.split() for line in listed.stdout.splitlines() if str(self.folder / "run/lab.sock") in line]
+        return sum(int(row[2]) for row in rows)
+
     def kill(self, program: str, *, worker: bool = True, master: bool = True) -> int:
         """kill -9 of a program that runs; the supervisor starts another. Returns which process it was.
 

@@ -82,7 +82,8 @@ class Relay:
         _log.info("terminal_attached", lab=page.lab, terminal=name, sid=page.sid, offset=attached.offset)
         if page.gone:  # it went while we asked: its disconnect found no stream to end
             self.drop(page)
-        return {"stream": number, "offset": attached.offset, "end": attached.end, "reset": attached.reset}
+        told = {"offset": attached.offset, "end": attached.end, "reset": attached.reset}
+        return {"stream": number, "id": info.terminal, **told}
 
     def _attach(self, stream: Stream, offset: int | None, *, anew: bool = False) -> Attached:
         attached = self._engine.terminal_attach(
