@@ -35,7 +35,7 @@ from engine.errors import EngineError, Failed
 from engine.images import base
 from engine.images.store import ImageStore
 from engine.lab import Labs
-from engine.linux import cgroups, limits, namespaces
+from engine.linux import cgroups, limits, namespaces, ptys
 from engine.network import Network
 from engine.runtime.container import Containers
 from engine.runtime.machine import Machine
@@ -117,6 +117,7 @@ class Daemon:
         (settings.data / "containers").mkdir(mode=0o711, exist_ok=True)
         driver, _ = union.choose(settings.data / "containers")
         groups = cgroups.Cgroups.detect().root(settings.instance)
+        ptys.make_room(settings.run / "pty.max")
         network = Network(settings)
         await network.setup()
         zygote = await connect_zygote(settings)
@@ -130,6 +131,7 @@ class Daemon:
                 with contextlib.suppress(OSError):  # something of an earlier life is still in it: swept at next start
                     groups.remove()
                 backing.release(settings.data)
+                ptys.give_back(settings.run / "pty.max")
 
     @contextlib.asynccontextmanager
     async def _serving(self, lab_api: LabApi, engine_api: EngineApi) -> AsyncIterator[None]:
