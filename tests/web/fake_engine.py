@@ -6,67 +6,29 @@ What it does not do: containers, limits, gathering, a second owner. Observations
 
 from __future__ import annotations
 
-import fcntl
 import os
-import pty
 import signal
 import socket
-import struct
-import subprocess
-import termios
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from engine.api import wire
 from engine.errors import BadInput, EngineError, NotFound
+from tests.web.fake_terminal import (
+    HIGH,
+    MESSAGE,
+    FakeStream,
+    FakeTerminal,
+    credit,
+    open_shell,
+    sendable,
+    set_size,
+)
 
-HIGH, LOW, MESSAGE, RING = 128 * 1024, 32 * 1024, 32 * 1024, 256 * 1024
 NAMESPACES = ["user", "pid", "mnt", "net", "uts", "ipc", "cgroup", "time"]
-
-
-@dataclass
-class FakeTerminal:
-    """A pty with a shell, its ring and its offset. Survives `FakeEngine.restart()`, as the zygote's do."""
-
-    id: str
-    lab: str
-    name: str
-    rows: int
-    cols: int
-    master: int
-    process: subprocess.Popen[bytes]
-    ring: bytearray = field(default_factory=bytearray)
-    end: int = 0
-    exited: int | None = None
-    keys: set[str] = field(default_factory=set)
-    change: threading.Condition = field(default_factory=threading.Condition)
-    owner: FakeStream | None = None
-    #: What the last owner had consumed: until it comes back the ring is filled and not overrun.
-    seen: int = 0
-
-    @property
-    def start(self) -> int:
-        return self.end - len(self.ring)
-
-    def info(self) -> dict[str, Any]:
-        return {
-            "terminal": self.id, "name": self.name, "offset": self.end, "start": self.start,
-            "rows": self.rows, "cols": self.cols, "exited": self.exited,
-        }  # fmt: skip
-
-
-@dataclass
-class FakeStream:
-    id: int
-    terminal: FakeTerminal
-    peer: Peer
-    sent: int
-    consumed: int = 0
-    ended: bool = False
 
 
 class Peer:
@@ -302,14 +264,7 @@ class FakeEngine:
         return self._spawn(args).info()
 
     def _spawn(self, args: dict[str, Any]) -> FakeTerminal:
-        master, slave = pty.openpty()
-        _set_size(master, args["rows"], args["cols"])
-        process = subprocess.Popen(
-            ["bash", "--norc", "--noprofile"],
-            stdin=slave, stdout=slave, stderr=slave, start_new_session=True, close_fds=True,
-            env={"PS1": "$ ", "TERM": "dumb", "PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "HISTFILE": ""},
-        )  # fmt: skip
-        os.close(slave)
+        master, process = open_shell(args["rows"], args["cols"])
         terminal = FakeTerminal(
             f"t{self.next_id()}", args["lab"], args["name"], args["rows"], args["cols"], master, process
         )
@@ -320,21 +275,15 @@ class FakeEngine:
     def _pump(self, terminal: FakeTerminal) -> None:
         while True:
             with terminal.change:
-                terminal.change.wait_for(lambda: _credit(terminal) > 0 or terminal.id not in self.terminals, 60)
+                terminal.change.wait_for(lambda: credit(terminal) > 0 or terminal.id not in self.terminals, 60)
             try:
                 data = os.read(terminal.master, 16384)
             except OSError:
                 data = b""
             if not data:
                 break
-            with terminal.change:
-                terminal.ring += data
-                terminal.end += len(data)
-                del terminal.ring[: max(0, len(terminal.ring) - RING)]
-                terminal.change.notify_all()
-        with terminal.change:
-            terminal.exited = terminal.process.wait()
-            terminal.change.notify_all()
+            terminal.take(data)
+        terminal.hang_up()
 
     def kill(self, terminal: FakeTerminal) -> None:
         self.terminals.pop(terminal.id, None)
@@ -359,7 +308,7 @@ class FakeEngine:
 
     def do_terminal_attach(self, peer: Peer, args: dict[str, Any], after: list[Callable[[], None]]) -> Any:
         terminal = self.terminal(args)
-        _set_size(terminal.master, args["rows"], args["cols"])
+        set_size(terminal.master, args["rows"], args["cols"])
         with terminal.change:
             wanted, end = args["from"], terminal.end
             reset = wanted is not None and not terminal.start <= wanted <= end
@@ -375,7 +324,7 @@ class FakeEngine:
         terminal = stream.terminal
         while not stream.ended:
             with terminal.change:
-                terminal.change.wait_for(lambda: stream.ended or _sendable(stream), 60)
+                terminal.change.wait_for(lambda: stream.ended or sendable(stream), 60)
                 if stream.ended:
                     return
                 if stream.sent < terminal.start:
@@ -424,7 +373,7 @@ class FakeEngine:
     def do_terminal_resize(self, peer: Peer, args: dict[str, Any], after: Any) -> Any:
         terminal = self.terminal(args)
         terminal.rows, terminal.cols = args["rows"], args["cols"]
-        _set_size(terminal.master, args["rows"], args["cols"])
+        set_size(terminal.master, args["rows"], args["cols"])
 
     def do_observe_watch(self, peer: Peer, args: dict[str, Any], after: list[Callable[[], None]]) -> Any:
         lab, watch = self.lab(args)["id"], self.next_id()
@@ -446,19 +395,3 @@ class FakeEngine:
                 raise result
             found.append(result)
         return found
-
-
-def _credit(terminal: FakeTerminal) -> int:
-    owner = terminal.owner
-    return RING - (terminal.end - terminal.seen) - 16384 if owner is None else HIGH - (terminal.end - owner.consumed)
-
-
-def _sendable(stream: FakeStream) -> bool:
-    terminal = stream.terminal
-    if stream.sent < terminal.end:
-        return stream.sent - stream.consumed < HIGH
-    return terminal.exited is not None
-
-
-def _set_size(fd: int, rows: int, cols: int) -> None:
-    fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, cols, 0, 0))
