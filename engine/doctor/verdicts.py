@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from engine import lab_needs
 from engine.doctor.facts import Facts
 
 GB, MB = 1_000_000_000, 1_000_000
@@ -126,7 +127,7 @@ def _overlay(facts: Facts) -> Verdict:
             "overlay",
             "bad",
             "overlay without userxattr: not usable inside a lab",
-            "Labs need Linux 5.11 or newer; `hako run` works.",
+            "No lab can be made: the kernel must be newer (5.11 brought it). `hako run` works.",
         )
     how = f"layers named by {facts.overlay}, userxattr" if facts.admin else "there"
     return Verdict("overlay", "ok", how)
@@ -137,13 +138,13 @@ def _mounts(facts: Facts) -> Verdict:
         return Verdict(
             "mount API", "bad", "no open_tree(2)", "Hako needs Linux 5.10 or newer, or a seccomp filter less."
         )
-    if not facts.mount_setattr or version(facts.kernel) < (5, 19):
-        return Verdict(
-            "mount API",
-            "warn",
-            "no id-mapped overlay layers (Linux 5.19)",
-            "`hako run` works; labs need id-mapped layers: use a newer kernel.",
+    if not facts.mount_setattr or version(facts.kernel) < lab_needs.KERNEL:
+        lacking = (
+            "no overlay of id-mapped layers" if facts.mount_setattr else "no mount_setattr(2), so no id-mapped mounts"
         )
+        needed = ".".join(map(str, lab_needs.KERNEL))
+        cure = f"No lab can be made: labs need Linux {needed} or newer. `hako run` works."
+        return Verdict("mount API", "bad", lacking, cure)
     return Verdict("mount API", "ok", "fsopen, open_tree, mount_setattr, id-mapped mounts")
 
 
