@@ -10,7 +10,9 @@ asked again, and how many more bytes may be read from the pty. They never see a 
 - gathering: after 8 ms of silence a byte goes out at once (an echo waits for nothing); in a flood bytes collect until
   8 ms after the last message or until a message is full.
 - the pty is read only as far as its owner's credit goes. That is all the back-pressure there is: the kernel puts the
-  writer to sleep when nobody reads. A watcher holds nobody up; one that falls off the ring gets a `Reset`.
+  writer to sleep when nobody reads. A watcher holds nobody up; one that falls off the ring gets a `Reset`. Of several
+  owners (tabs of one person) the newest counts; one that stands still, as a hidden tab does, gives way to the others
+  until it has caught up.
 - when the owner goes, the pty may fill the ring but not overrun what the owner has not consumed, for `GRACE_S`: so a
   page that reloads, or a web server that was killed, comes back and misses nothing. Then the programs run freely.
 """
@@ -27,6 +29,7 @@ LOW = 32 * 1024
 MESSAGE = 32 * 1024
 GATHER_S = 0.008
 GRACE_S = 60.0
+STUCK_S = 1.0
 # A client that knows nothing gets this much of the past: about a thousand lines, as many as its scrollback keeps.
 SNAPSHOT = 64 * 1024
 NEVER = 2**63 - 1
@@ -67,6 +70,8 @@ class Stream:
     consumed: int = field(init=False)
     wake_at: float | None = field(init=False, default=None)  # when to call take() again if nothing else happens
     blocked: bool = field(init=False, default=False)  # out of credit
+    blocked_at: float = field(init=False, default=0.0)
+    lagging: bool = field(init=False, default=False)  # was stuck and has not caught up
     _last_send: float = field(init=False, default=float("-inf"))
 
     def __post_init__(self) -> None:
@@ -101,7 +106,7 @@ class Stream:
             self.sent += size
             self._last_send = now
             if self.unacked >= HIGH:
-                self.blocked = True
+                self.blocked, self.blocked_at = True, now
                 break
         return actions
 
@@ -134,8 +139,9 @@ class Channel:
 
     @property
     def owner(self) -> Stream | None:
-        """The stream whose credit gates the pty: of those that came as owner, the newest."""
-        return next((stream for stream in reversed(self.streams.values()) if stream.owner), None)
+        """The stream whose credit gates the pty: of those that came as owner the newest that does not lag."""
+        owners = [stream for stream in reversed(self.streams.values()) if stream.owner]
+        return next((stream for stream in owners if not stream.lagging), owners[0] if owners else None)
 
     def attach(self, id: int, offset: int, *, owner: bool) -> Stream:
         """Begin a stream at `offset`. A second owner takes over; the first goes on without holding the pty."""
@@ -160,6 +166,7 @@ class Channel:
 
     def room(self, end: int, now: float) -> int | None:
         """How many more bytes may be read from the pty now that `end` were; None where nothing bounds them."""
+        self._look_for_laggards(end, now)
         owner = self.owner
         if owner is None:
             return max(0, self._seen + self._ring - end) if now < self._grace_ends else None
@@ -167,10 +174,25 @@ class Channel:
         self._held = behind >= HIGH or (self._held and behind >= LOW)
         return 0 if self._held else HIGH - behind
 
+    def _look_for_laggards(self, end: int, now: float) -> None:
+        for stream in self.streams.values():
+            if stream.blocked and now >= stream.blocked_at + STUCK_S:
+                stream.lagging = True
+            elif stream.consumed == end:
+                stream.lagging = False
+
     def wake_at(self, end: int, now: float) -> float | None:
         """When to ask again if nothing else happens."""
         times = [stream.wake_at for stream in self.streams.values() if stream.wake_at is not None]
-        if self.owner is None and now < self._grace_ends and self.room(end, now) == 0:
+        owner = self.owner
+        if (
+            owner is not None
+            and owner.blocked
+            and not owner.lagging
+            and any(other.owner for other in self.streams.values() if other is not owner)
+        ):
+            times.append(owner.blocked_at + STUCK_S)
+        if owner is None and now < self._grace_ends and self.room(end, now) == 0:
             times.append(self._grace_ends)
         return min(times, default=None)
 

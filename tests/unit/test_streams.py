@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.api.streams import GATHER_S, GRACE_S, HIGH, LOW, MESSAGE, SNAPSHOT, Channel, Reset, Send, Stream
+from engine.api.streams import GATHER_S, GRACE_S, HIGH, LOW, MESSAGE, SNAPSHOT, STUCK_S, Channel, Reset, Send, Stream
 
 RING = 256 * 1024
 
@@ -74,6 +74,32 @@ def test_a_second_owner_takes_over_and_gives_back() -> None:
     assert channel.owner is second
     channel.detach(2, 1.0)
     assert channel.owner is first
+
+
+def test_a_tab_that_stands_still_gives_way_until_it_has_caught_up() -> None:
+    """Two tabs of one person: the newer is hidden and draws nothing; the older goes on after a second."""
+    channel = Channel(RING)
+    seen, hidden = channel.attach(1, 0, owner=True), channel.attach(2, 0, owner=True)
+    list(channel.take(0, HIGH, 1.0))
+    seen.ack(HIGH)
+    assert channel.room(HIGH, 1.0) == 0
+    assert channel.wake_at(HIGH, 1.0) == 1.0 + STUCK_S
+    assert channel.room(HIGH, 1.0 + STUCK_S) == HIGH
+    hidden.ack(HIGH - 1)  # a throttled tab draws a little now and then
+    assert channel.room(HIGH, 2.5) == HIGH
+    assert channel.owner is seen
+    hidden.ack(HIGH)
+    channel.room(HIGH, 2.6)
+    assert channel.owner is hidden
+
+
+def test_a_tab_alone_is_waited_for_however_long() -> None:
+    """With nobody to give way to, nothing may be overrun."""
+    channel = Channel(RING)
+    channel.attach(1, 0, owner=True)
+    list(channel.take(0, HIGH, 1.0))
+    assert channel.room(HIGH, 1000.0) == 0
+    assert channel.wake_at(HIGH, 1000.0) is None
 
 
 def test_without_an_owner_nothing_is_overrun_during_the_grace_and_then_programs_run_freely() -> None:
