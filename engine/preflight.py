@@ -1,7 +1,7 @@
 """What must be so before `hako up` starts anything; else one sentence, and what to do.
 
-The launcher has seen to Python and packages. Here: root, one supervisor at a time, the port, the disk. What the kernel
-can do is the doctor's (`engine/doctor.py`).
+The launcher has seen to Python and packages. Here: root, one supervisor at a time, the port, the disk, and whatever the
+doctor (`engine/doctor/`) calls bad.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import socket
 from pathlib import Path
 
 from engine.errors import BadInput, Conflict, Exhausted, Failed, Unsupported
+from engine.settings import Settings
 
 # The base images take about 180 MB and each lab writes a little even when idle.
 ROOM = 512 * 1024 * 1024
@@ -76,6 +77,22 @@ def need_port(listen: str, port: int) -> None:
                 f"{listen} is not an address of this machine.", "`ip address` lists those it has."
             ) from error
         raise Failed(f"Cannot listen on {listen} port {port}: {error.strerror}.", "Choose another port.") from error
+
+
+def need_machine(settings: Settings) -> None:
+    """See that this kernel and machine can make labs at all.
+
+    Raises:
+        Unsupported: the first thing the doctor calls bad, and its cure.
+    """
+    from engine.doctor import judge
+    from engine.doctor.facts import gather
+
+    for verdict in judge(gather(settings)):
+        if verdict.level == "bad":
+            raise Unsupported(
+                f"Hako cannot work here. {verdict.name[:1].upper()}{verdict.name[1:]}: {verdict.seen}.", verdict.cure
+            )
 
 
 def need_room(data: Path) -> None:

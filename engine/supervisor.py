@@ -275,6 +275,7 @@ def prepare(settings: Settings, address: Address) -> int:
     lock = preflight.take_lock(settings.run / "up.lock", address.url)
     preflight.need_port(address.listen, address.port)
     preflight.need_room(settings.data)
+    preflight.need_machine(settings)
     web = settings.data / "web"
     web.mkdir(mode=0o750, exist_ok=True)
     if _user_exists("hako"):

@@ -23,7 +23,7 @@ from typing import Any
 
 from engine.api import wire
 from engine.api.args import Args
-from engine.api.peer import Handler, Peer
+from engine.api.peer import Handler, Peer, abandonable
 from engine.api.pump import Feed, Pump
 from engine.api.terminals import COLS, ROWS, Terminals
 from engine.errors import BadInput, NotFound
@@ -63,14 +63,14 @@ class EngineApi:
             "container.create": self.create,
             "container.start": self.start,
             "container.exec": self.exec,
-            "container.input": self.input,
+            "container.input": abandonable(lambda peer, args: self.input(peer, args)),
             "container.close_stdin": self.close_stdin,
             "container.resize": self.resize,
             "container.signal": self.signal,
             "container.pause": lambda peer, args: self._containers.pause(self._container(args)),
             "container.resume": lambda peer, args: self._containers.resume(self._container(args)),
             "container.remove": self.remove,
-            "container.wait": self.wait,
+            "container.wait": abandonable(lambda peer, args: self.wait(peer, args)),
             "container.list": lambda peer, args: [summary(each) for each in self._containers.all()],
             "container.inspect": self.inspect,
             "terminal.ack": self.ack,

@@ -65,6 +65,8 @@ class Life:
             self._tell_if_new(lab, now)
         living = {lab.id for lab in self._labs.all()}
         for lab in [lab for lab in self._known.values() if lab.id not in living]:
+            if lab.state != "ended":  # it was seen while it was made, and could not be
+                lab.state, lab.reason = "ended", lab.reason or "it could not be made"
             self._tell_if_new(lab, now)
 
     async def _end(self, lab: Lab, reason: str) -> None:

@@ -38,6 +38,12 @@ CALLS = 256
 NEWS = 4096  # subjects of which the newest word is kept for a peer that does not read
 
 
+def abandonable(handler: Handler) -> Handler:
+    """Mark a call that only waits: when its client goes away, so does it."""
+    handler.abandonable = True  # type: ignore[attr-defined]
+    return handler
+
+
 class Host(Protocol):
     """What a peer wants of the server it belongs to."""
 
@@ -68,6 +74,7 @@ class Peer(asyncio.Protocol):
         self._decoder = wire.Decoder()
         self._waiting: deque[wire.Message | wire.Malformed] = deque()  # at most what one read brought
         self._calls: set[asyncio.Task[None]] = set()
+        self._abandonable: set[asyncio.Task[None]] = set()
         self._news: dict[tuple[str, ...], wire.Message] = {}
         self._reading = True
         self._transport: asyncio.Transport | None = None
@@ -95,7 +102,7 @@ class Peer(asyncio.Protocol):
         self.writable, self._transport = False, None
         self._news.clear()
         self._waiting.clear()
-        for call in self._calls:
+        for call in self._abandonable:  # the others run to their end: a lab must not be left half-made
             call.cancel()
         for closed in self.on_close:
             closed()
@@ -171,6 +178,8 @@ class Peer(asyncio.Protocol):
         if asyncio.iscoroutine(value):
             task = asyncio.get_running_loop().create_task(self._finish(request, value))
             self._calls.add(task)
+            if getattr(handler, "abandonable", False):
+                self._abandonable.add(task)
             task.add_done_callback(self._done)
         elif request.id is not None:
             self.send(wire.ok(request.id, value))
@@ -186,6 +195,7 @@ class Peer(asyncio.Protocol):
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._calls.discard(task)
+        self._abandonable.discard(task)
         self._go_on()
 
     def _refuse(self, ident: int | None, call: str, error: Exception) -> None:

@@ -32,16 +32,25 @@ class Server:
         mode: of the socket's file.
         gid: the group that may connect; None leaves it to root.
         root_only: refuse every peer that is not root, whatever the file's mode became.
+        listener: a listening socket that was handed to us (sd_listen_fds(3)); its file is whose it was.
     """
 
     def __init__(
-        self, path: Path, handlers: Mapping[str, Handler], *, mode: int, gid: int | None = None, root_only: bool = False
+        self,
+        path: Path,
+        handlers: Mapping[str, Handler],
+        *,
+        mode: int,
+        gid: int | None = None,
+        root_only: bool = False,
+        listener: socket.socket | None = None,
     ) -> None:
         self._path = path
         self._handlers = handlers
         self._mode = mode
         self._gid = gid
         self._root_only = root_only
+        self._listener = listener
         self._server: asyncio.Server | None = None
         self.peers: set[Peer] = set()
 
@@ -51,7 +60,7 @@ class Server:
         Raises:
             Conflict: another engine listens there.
         """
-        sock = _bind(self._path, self._mode, self._gid)
+        sock = self._listener or _bind(self._path, self._mode, self._gid)
         self._server = await asyncio.get_running_loop().create_unix_server(lambda: Peer(self), sock=sock)
 
     async def stop(self) -> None:
@@ -61,7 +70,8 @@ class Server:
         self._server.close()
         for peer in list(self.peers):
             peer.close()
-        self._path.unlink(missing_ok=True)
+        if self._listener is None:
+            self._path.unlink(missing_ok=True)
 
     def handler(self, call: str) -> Handler:
         """The handler of a call.

@@ -18,7 +18,7 @@ import pytest
 from engine.api import wire
 from engine.api.args import Args
 from engine.api.connection import Connection, Disconnected
-from engine.api.peer import CALLS, HIGH_WATER, Handler, Peer
+from engine.api.peer import CALLS, HIGH_WATER, Handler, Peer, abandonable
 from engine.api.server import Server
 from engine.errors import BadInput, Conflict, Failed, NotFound
 
@@ -179,6 +179,36 @@ def test_calls_at_once_are_bounded(tmp_path: Path) -> None:
         while answered < 1000:
             answered += len(decoder.feed(raw.recv(65536)))
         assert most == CALLS
+
+
+def test_work_goes_on_when_its_asker_goes_away_but_mere_waiting_does_not(tmp_path: Path) -> None:
+    """A lab must not be left half-made; who waits for nobody ends."""
+    ends: list[str] = []
+
+    async def work(peer: Peer, args: Args) -> None:
+        try:
+            await asyncio.sleep(0.2)
+            ends.append("worked")
+        except asyncio.CancelledError:
+            ends.append("work cancelled")
+            raise
+
+    async def wait(peer: Peer, args: Args) -> None:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            ends.append("waiting cancelled")
+            raise
+
+    with serving(tmp_path / "s", {"test.work": work, "test.wait": abandonable(wait)}) as (server, _):
+        with socket.socket(socket.AF_UNIX) as raw:
+            raw.connect(str(tmp_path / "s"))
+            for number, call in enumerate(("test.work", "test.wait", "test.none")):
+                raw.sendall(wire.encode(wire.request(call, {}, number)))
+            raw.recv(65536)  # the answer to the last: the others run
+        until(lambda: len(ends) == 2)
+        assert ends == ["waiting cancelled", "worked"]
+        assert not server.peers
 
 
 def test_news_for_a_slow_reader_are_the_newest_word_on_each_subject(tmp_path: Path) -> None:

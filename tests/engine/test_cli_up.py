@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from engine import preflight
+from engine import doctor, preflight
 from engine.client import Disconnected, EngineClient
-from engine.errors import BadInput, Conflict, Exhausted, Failed
+from engine.errors import BadInput, Conflict, Exhausted, Failed, Unsupported
 from engine.settings import Settings
 from engine.supervisor import Address, programs
 from tests.engine.engines import ROOT, shared_images, wait_for
@@ -260,6 +260,14 @@ def test_the_checks_before_the_start_say_what_to_do(tmp_path: Path) -> None:
         preflight.take_lock(tmp_path / "up.lock", "http://there/")
     os.close(lock)
     os.close(preflight.take_lock(tmp_path / "up.lock", "http://there/"))
+
+
+def test_a_machine_that_cannot_is_told_so_in_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the doctor calls bad ends the start, with the doctor's cure."""
+    preflight.need_machine(Settings(data=tmp_path))
+    monkeypatch.setattr(doctor, "judge", lambda facts: [doctor.Verdict("kernel", "bad", "Linux 4.4", "Use 5.10.")])
+    with pytest.raises(Unsupported, match=r"Hako cannot work here\. Kernel: Linux 4\.4\. Use 5\.10\."):
+        preflight.need_machine(Settings(data=tmp_path))
 
 
 def test_the_address_is_one_a_person_can_open() -> None:

@@ -165,6 +165,23 @@ def test_typing_takes_a_warning_back() -> None:
     assert told == [1000.0, 1000.0, 1951.0]
 
 
+def test_a_lab_that_could_not_be_made_is_told_as_ended() -> None:
+    """It was seen while it was made; the page must not wait for it for ever."""
+    lab, told = FakeLab(state="creating"), []
+    labs = FakeLabs(lab)
+
+    def describe(each: Any) -> dict[str, Any]:
+        return {"state": each.state, "idle_ends_at": each.idle_ends_at, "ends_at": each.ends_at, "progress": None}
+
+    life = Life(labs, lambda subject, message: told.append(message["lab"]["state"]), describe, lambda lab: None)  # type: ignore[arg-type]
+    asyncio.run(life.tick())
+    labs.all = list  # type: ignore[method-assign]
+    asyncio.run(life.tick())
+    asyncio.run(life.tick())
+    assert told == ["creating", "ended"]
+    assert lab.reason == "it could not be made"
+
+
 def test_an_observation_that_fits_is_left_as_it_is() -> None:
     """No copy, no mark."""
     small = {"lab": "a", "processes": [], "mounts": {}, "truncated": []}
