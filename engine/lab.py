@@ -41,6 +41,8 @@ log = structlog.get_logger(__name__)
 
 #: How long a lab's processes may take to die, and its groups to be empty.
 KILL_S = 5.0
+#: Programs run at once in a lab by `run`: each holds some ten descriptors here and in the zygote.
+PROGRAMS_MAX = 16
 #: What of a lab's processes the learner's own may not take: room for the engine's helpers.
 HELPER_PIDS = 64
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
@@ -223,10 +225,16 @@ class Labs:
         """Run a program in the lab and collect what it prints; what it leaves running goes on.
 
         Raises:
-            Conflict: the lab is not ready. StepFailed: it could not be started.
+            Conflict: the lab is not ready. Exhausted: it runs as many as it may. StepFailed: it could not be started.
         """
+        if lab.programs >= PROGRAMS_MAX:
+            raise Exhausted(f"{lab.programs} programs run in this lab for its page already.", "Wait for one to end.")
         key = f"{lab.id}.run.{secrets.token_hex(4)}"
-        return await lab_shell.run(self._machine, lab, key, args, stdin, timeout_s, env or {})
+        lab.programs += 1
+        try:
+            return await lab_shell.run(self._machine, lab, key, args, stdin, timeout_s, env or {})
+        finally:
+            lab.programs -= 1
 
     async def pause(self, lab: Lab) -> None:
         """Stop every process of the learner's where it is.

@@ -174,5 +174,4 @@ async def _collect(process: Process, streams: stdio.Stdio, timeout_s: float) -> 
     finally:
         for console in streams.consoles.values():
             loop.remove_reader(console.source)
-            while not console.ended and console.pump(32768):
-                pass
+            console.drain()

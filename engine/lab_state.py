@@ -21,6 +21,7 @@ class Lab:
         first_id: first id of its block on the machine.
         idle_ends_at, ends_at: seconds since 1970; when it ends if nobody works in it, and however busy it is.
         process: its first process, a static reaper.
+        programs: how many are being run in it by `Labs.run`.
         times: (step number, nanoseconds) of its making.
         lock: held by whatever changes its life, so that reset, pause and the end cannot meet half-way.
     """
@@ -33,6 +34,7 @@ class Lab:
     ends_at: float = 0.0
     process: Process | None = None
     terminals: dict[str, Terminal] = field(default_factory=dict)
+    programs: int = 0
     times: list[tuple[int, int]] = field(default_factory=list)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 

@@ -73,8 +73,7 @@ class Pump:
     def finish(self, status: int) -> None:
         """The program has ended: take what it left, let go of the console, and tell."""
         if self._console is not None:
-            while not self._console.ended and self._console.pump(PIECE):
-                pass
+            self._console.drain()
             self._console.ended = True
             self._govern()
             self._console = None

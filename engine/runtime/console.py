@@ -155,6 +155,13 @@ class Console:
             self._drain(moved)
         return moved
 
+    def drain(self) -> None:
+        """Take what a program that has ended left in the kernel, and no more than the ring holds: it may have children
+        that go on writing, as fast as anybody can read."""
+        left = CAPACITY
+        while left > 0 and not self.ended and (moved := self.pump(min(left, 32768))):
+            left -= moved
+
     def _copy(self, count: int) -> None:
         """Copy all that is in the pipe; the scratch pipe is empty and as large, so one tee(2) takes everything."""
         syscalls.tee(self.pipe[0], self._scratch[1], count)

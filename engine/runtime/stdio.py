@@ -56,8 +56,7 @@ class Stdio:
     def drain(self) -> None:
         """Take what is left in the pipes and terminals of a program that has ended, as much as its rings hold."""
         for console in self.consoles.values():
-            while not console.ended and console.pump(32768):
-                pass
+            console.drain()
 
     def close(self) -> None:
         """Close the daemon's copies."""

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from pytest import MonkeyPatch
 
-from engine.lab import Lab
+from engine.errors import Exhausted
+from engine.lab import PROGRAMS_MAX, Lab
 from engine.linux import ptys
 from engine.observe import LabView, Observer
 from engine.runtime import process
@@ -126,6 +127,27 @@ def test_looking_at_a_lab_touches_none_of_its_files(engine: Engine) -> None:
     assert Observer(view).observe().processes
     engine.run(engine.labs.remove(lab))
     assert not lab.group(engine.machine).exists()
+
+
+def test_a_flood_left_behind_holds_nobody_up(engine: Engine, lab: Lab) -> None:
+    """A script of a check that leaves a program behind which writes without end is over when the script is."""
+    done = sh(engine, lab, "yes & disown; echo done >&2; sleep 0.1; exit 3")
+    assert (done.status, done.stderr) == (3, b"done\n")
+    assert len(done.stdout) > 0
+    sh(engine, lab, "pkill yes")
+
+
+def test_programs_at_once_are_bounded(engine: Engine, lab: Lab) -> None:
+    """More programs run in a lab at once than it may have are refused; those under way come to their end."""
+
+    async def many() -> list[Any]:
+        work = (engine.labs.run(lab, ["sleep", "0.3"]) for _ in range(PROGRAMS_MAX + 3))
+        return await asyncio.gather(*work, return_exceptions=True)
+
+    results = engine.run(many())
+    assert sum(isinstance(each, Exhausted) for each in results) == 3
+    assert sum(getattr(each, "status", None) == 0 for each in results) == PROGRAMS_MAX
+    assert sh(engine, lab, "true").status == 0
 
 
 # What a lab reads of the machine
