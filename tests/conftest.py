@@ -14,13 +14,12 @@ import pytest
 
 from tests.leaks import leftovers
 
-# The only reasons for which a test may skip where CI is set, each a kernel feature: `pytest.skip("kernel: …")`.
+# The only reasons for which a test may skip where CI is set: each names what this kernel or processor does not have.
 ALLOWED_SKIPS = frozenset(
     {
-        "kernel: no AUFS",
-        "kernel: no time namespaces",
-        "kernel: cgroup v1 only",
-        "kernel: no unified cgroup hierarchy",
+        "no cgroup v2 tree is mounted",
+        "the cgroup v2 tree has no controller here",
+        "numbers of system calls",  # of x86-64: nobody has written down those of arm64 yet
     }
 )
 
