@@ -45,10 +45,16 @@ class Program:
 
 
 class Child:
-    """A running program."""
+    """A running program.
 
-    def __init__(self, program: Program, say: Callable[[str, str], None]) -> None:
+    Args:
+        say: prints a line under a name.
+        inherit: descriptors it gets besides stdin, stdout and stderr, under the same numbers.
+    """
+
+    def __init__(self, program: Program, say: Callable[[str, str], None], inherit: tuple[int, ...] = ()) -> None:
         self.program = program
+        self._inherit = inherit
         self.ready = asyncio.Event()
         self.last_lines: list[str] = []
         self.started = time.monotonic()
@@ -65,6 +71,7 @@ class Child:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             start_new_session=True,
+            pass_fds=self._inherit,
             limit=LINE_LIMIT,
         )
         for stream in (self._process.stdout, self._process.stderr):

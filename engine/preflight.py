@@ -10,11 +10,15 @@ import errno
 import fcntl
 import os
 import socket
+import sys
+import time
 from pathlib import Path
 
 from engine.errors import BadInput, Conflict, Exhausted, Failed, Unsupported
 from engine.settings import Settings
 
+# How long the processes of a Hako that was killed may take to end: its daemon may be in the middle of a lab.
+LEFT_S = 20.0
 # The base images take about 180 MB and each lab writes a little even when idle.
 ROOM = 512 * 1024 * 1024
 
@@ -25,11 +29,15 @@ def need_root() -> None:
         raise Unsupported("Making containers needs root, and this is not root.", "Run ./hako up; it asks for sudo.")
 
 
-def take_lock(path: Path, address: str) -> int:
-    """Be the only supervisor of this run directory. The lock goes with the process, however it ends.
+def take_lock(path: Path, address: str, *, patience_s: float = LEFT_S) -> int:
+    """Be the only supervisor of this run directory.
+
+    The lock goes with whoever holds its descriptor: the supervisor and its children, so that after a `kill -9` of the
+    one the next waits for the end of the others, which use the same sockets, groups and port. See flock(2).
 
     Args:
         path: the lock file; it holds the process number and the address of whoever has it.
+        patience_s: how long to wait for what a killed supervisor has left.
 
     Returns:
         The descriptor that holds it; keep it open.
@@ -39,18 +47,40 @@ def take_lock(path: Path, address: str) -> int:
     """
     path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        pid, _, where = os.read(fd, 512).decode(errors="replace").strip().partition(" ")
-        os.close(fd)
-        raise Conflict(
-            f"Hako is running already, as process {pid or '?'}, at {where or 'an address not yet known'}.",
-            "Open that address, or stop it first with Ctrl-C in its terminal.",
-        ) from None
+    deadline, told = time.monotonic() + patience_s, False
+    while not _lock(fd):
+        pid, _, where = os.pread(fd, 512, 0).decode(errors="replace").strip().partition(" ")
+        killed = pid.isdigit() and not Path(f"/proc/{pid}").exists()
+        if not killed or time.monotonic() > deadline:
+            os.close(fd)
+            raise _running(pid, where, killed=killed)
+        if not told:
+            print("hako: waiting for what is left of a Hako that was killed …", file=sys.stderr, flush=True)
+        told = True
+        time.sleep(0.05)  # nothing tells of the end of processes that are not ours
     os.ftruncate(fd, 0)
     os.pwrite(fd, f"{os.getpid()} {address}\n".encode(), 0)
     return fd
+
+
+def _lock(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _running(pid: str, where: str, *, killed: bool) -> Conflict:
+    if killed:
+        text = f"Hako was killed (it was process {pid}), but processes of it have not ended yet."
+        return Conflict(
+            text, "Look for `engine.daemon`, `web.serve` and `hako-zygote` in the output of ps, and end them."
+        )
+    return Conflict(
+        f"Hako is running already, as process {pid or '?'}, at {where or 'an address not yet known'}.",
+        "Open that address, or stop it first with Ctrl-C in its terminal.",
+    )
 
 
 def need_port(listen: str, port: int) -> None:

@@ -120,11 +120,17 @@ def _user_exists(name: str) -> bool:
 
 
 class Supervisor:
-    """The three children and their life."""
+    """The three children and their life.
 
-    def __init__(self, settings: Settings, address: Address) -> None:
+    Args:
+        lock: what `preflight.take_lock` gave. The children hold it too: should this process be killed, the next
+            `hako up` waits until they have ended.
+    """
+
+    def __init__(self, settings: Settings, address: Address, lock: int) -> None:
         self._settings = settings
         self._address = address
+        self._lock = lock
         self._say = printer()
         self._stopping = asyncio.Event()
         self._impatient = asyncio.Event()
@@ -213,7 +219,7 @@ class Supervisor:
 
     async def _start(self, program: Program) -> Child:
         """Start one and wait until it is ready, or has ended, or was given up."""
-        child = self._children[program.name] = Child(program, self._say)
+        child = self._children[program.name] = Child(program, self._say, (self._lock,))
         await child.start()
         ready, ended = asyncio.create_task(child.ready.wait()), asyncio.create_task(child.wait())
         try:
@@ -300,7 +306,7 @@ def main(settings: Settings, address: Address) -> int:
         namespaces.unshare(["mnt"])
         mounts.propagation("/", "slave")
         open_windows(settings)
-        asyncio.run(Supervisor(settings, address).run())
+        asyncio.run(Supervisor(settings, address, lock).run())
         os.close(lock)
     except EngineError as error:
         print(f"hako: {error.message}\n      {error.hint}", file=sys.stderr)
