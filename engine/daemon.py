@@ -95,6 +95,7 @@ class Daemon:
                     task.cancel()
                 if self._end_labs:
                     await self._end(labs, containers)
+            labs.let_go()
             await containers.close()
             views.close()
             if self._end_labs and (left := janitor.left(machine)):

@@ -24,6 +24,8 @@ import structlog
 
 from engine import lab_needs, lab_plan, lab_record, lab_shell, lab_steps
 from engine.errors import BadInput, Conflict, EngineError, Exhausted, NotFound
+from engine.images import shared
+from engine.lab_inner import InnerEngine
 from engine.lab_record import LabRecord, LabShape
 from engine.lab_shell import Completed
 from engine.lab_state import Lab
@@ -59,6 +61,9 @@ class Labs:
         self._blocks = idmap.BlockAllocator(settings.data / "ids.json", settings.id_base, settings.instance)
         self._all: dict[str, Lab] = {}
         self._ending: set[asyncio.Task[None]] = set()
+        self._inner: dict[str, InnerEngine] = {}
+        #: Settings of the labs' own engines (daemon_inner.py).
+        self.inner_env: dict[str, str] = {}
 
     def get(self, lab_id: str) -> Lab:
         """A lab by its id.
@@ -141,6 +146,7 @@ class Labs:
             pids=settings.lab_pids + HELPER_PIDS,
             disk_bytes=settings.lab_disk_bytes,
             kinds=lab_needs.kinds(),
+            shared=tuple(shared.layers(self._machine.images)),
         )
         lab_record.save(self._folder, lab.record)
         try:
@@ -180,6 +186,8 @@ class Labs:
                 task.add_done_callback(self._ending.discard)
 
         process.status.add_done_callback(ended)
+        inner = self._inner[lab.id] = InnerEngine(self._machine, lab, self.inner_env)
+        inner.watch()
 
     async def terminal(
         self, lab: Lab, name: str, rows: int, cols: int, args: tuple[str, ...] = ("/bin/bash",), cwd: str = "/root"
@@ -301,6 +309,10 @@ class Labs:
     async def _unmake(self, lab: Lab) -> None:
         """In the order of the module's docstring; what is not there is skipped, so it also clears up failures."""
         group = lab.group(self._machine)
+        inner = self._inner.pop(lab.id, None)
+        if inner is not None:
+            inner.close()
+            self._machine.zygote.forget(inner.key)
         if group.exists():
             await asyncio.to_thread(group.kill)
         for terminal in list(lab.terminals.values()):
@@ -354,8 +366,16 @@ class Labs:
             # Not a byte more until its page is back or given up (api/streams.py): it would overrun what the page lacks.
             terminal.read_until(terminal.offset)
             lab.terminals[terminal.name] = terminal
-        elif kind in ("terminal", "run") or (kind == "lab" and lab is None):
+        elif kind == "engine" and lab is not None and process.running:
+            self._inner[lab.id].adopt(process)
+        elif kind in ("terminal", "run", "engine") or (kind == "lab" and lab is None):
             self._machine.zygote.forget(process.key)
+
+    def let_go(self) -> None:
+        """Watch no lab's socket any more: this daemon ends, and the labs go on."""
+        for inner in self._inner.values():
+            inner.close()
+        self._inner.clear()
 
     async def close(self) -> None:
         """End every lab: the engine is being stopped for good, not restarted."""

@@ -36,6 +36,9 @@ NODES = [*plans.NODES, ("fuse", 10, 229), ("net/tun", 10, 200)]
 #: What it may open: in a user namespace no node can be made, so this guards against the day when one can.
 DEVICES = [*plans.DEVICES, *(("c", major, minor) for _, major, minor in NODES if major == 10)]
 
+#: Where the lab's own engine listens, and finds the layers it shares with every other.
+SOCKET, LAYERS = "/run/hako/engine.sock", "/run/hako/layers"
+
 _PLAIN = ["nosuid", "nodev", "noexec"]
 
 
@@ -50,6 +53,7 @@ class LabSpec:
         hostname: what it calls itself.
         memory_bytes, cpus, pids, disk_bytes: its limits.
         kinds: of namespaces; all that the kernel has.
+        shared: layers that the lab's own engine runs containers of: (name, directory on the machine).
     """
 
     lab: str
@@ -61,11 +65,13 @@ class LabSpec:
     pids: int
     disk_bytes: int
     kinds: tuple[str, ...] = KINDS
+    shared: tuple[tuple[str, str], ...] = ()
 
 
 def build(spec: LabSpec) -> Plan:
     """The plan of a lab host."""
     names = [f"layer{number}" for number in range(len(spec.layers))]
+    shown = [*names, *(name for name, _ in spec.shared), "disk"]
     block = f"0 {spec.first_id} {BLOCK}"
     limits = {"memory_bytes": spec.memory_bytes, "swap_bytes": 0, "cpus": spec.cpus, "pids": spec.pids}
     group = f"labs/{spec.lab}"
@@ -74,11 +80,11 @@ def build(spec: LabSpec) -> Plan:
             Step("create_cgroup", "engine", {"path": group, "limits": limits, "devices": DEVICES}),
             Step("create_disk", "engine", {"size_bytes": spec.disk_bytes}),
             Step("create_devices", "engine", {"nodes": NODES, "owner": spec.first_id}),
-            Step("open_layers", "engine", {"lower": list(spec.layers)}),
+            Step("open_layers", "engine", {"lower": list(spec.layers), "shared": list(spec.shared)}),
             Step("clone", "zygote", {"kinds": []}),
             Step("join_cgroup", "child"),
             Step("unshare", "child", {"kinds": ["user"]}),
-            Step("map_ids", "child", {"uid_map": block, "gid_map": block, "idmap": [*names, "disk"]}),
+            Step("map_ids", "child", {"uid_map": block, "gid_map": block, "idmap": shown}),
             Step("limit_namespaces", "child", {"limits": NAMESPACE_LIMITS}),
             Step("clone", "child", {"kinds": list(spec.kinds), "identity": BLOCK}),
             Step("session", "child", {"keyring": keyring(spec.lab)}),
@@ -89,8 +95,11 @@ def build(spec: LabSpec) -> Plan:
             *(Step("mount", "child", {"destination": where, "type": fstype, "options": options})
               for where, fstype, options in _mounts()),
             Step("cgroups", "child", {"destination": "/sys/fs/cgroup"}),
-            Step("keep", "child", {"names": ["ptmx"]}),
+            *(Step("mount", "child", {"destination": f"{LAYERS}/{name}/fs", "type": "layer", "fd": name,
+                                      "options": ["ro", "nosuid", "nodev"]}) for name, _ in spec.shared),
             Step("pivot_root", "child"),
+            Step("listen", "child", {"path": SOCKET}),
+            Step("keep", "child", {"names": ["ptmx", "listener"]}),
             Step("hostname", "child", {"hostname": spec.hostname}),
             Step("loopback", "child"),
             *plans.privileges(process(INIT, {}), "lab"),

@@ -12,7 +12,7 @@ import contextlib
 import errno
 import os
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from engine import lab_needs, lab_plan
 from engine.errors import Conflict
@@ -36,6 +36,16 @@ class Completed:
     stderr: bytes
 
 
+class Descriptors(Protocol):
+    """What a program gets (`fds`), and what of it the zygote keeps as long as it runs; a `stdio.Prepared` is one."""
+
+    @property
+    def fds(self) -> dict[str, int]: ...
+
+    @property
+    def kept(self) -> dict[str, int]: ...
+
+
 async def open_terminal(
     machine: Machine, lab: Lab, terminal_id: str, name: str, size: tuple[int, int], args: list[str], cwd: str
 ) -> Terminal:
@@ -52,7 +62,7 @@ async def open_terminal(
     program = lab_plan.process(args, env, rows=rows, cols=cols, cwd=cwd)
     with stdio.prepare(tty=True, interactive=True) as prepared:
         info = {"kind": "terminal", "lab": lab.id, "id": terminal_id, "name": name}
-        started = await _enter(machine, lab, terminal_id, program, prepared, info)
+        started = await enter(machine, lab, terminal_id, program, prepared, info)
         try:
             console = prepared.finish(started.fds).consoles[stdio.TTY]
         except BaseException:  # EMFILE, say: nobody would ever ask for this shell again
@@ -78,7 +88,7 @@ async def run(
     """
     program = lab_plan.process(args, {**ENV, "TERM": "dumb", **env}, cwd="/root")
     with stdio.prepare(tty=False, interactive=True) as prepared:
-        process = await _enter(machine, lab, key, program, prepared, {"kind": "run", "lab": lab.id})
+        process = await enter(machine, lab, key, program, prepared, {"kind": "run", "lab": lab.id})
         streams = prepared.finish(process.fds)
     streams.on_stdin_closed = lambda: machine.zygote.let_go(key, stdio.STDIN)
     try:
@@ -93,10 +103,14 @@ async def run(
         machine.zygote.forget(key)
 
 
-async def _enter(
-    machine: Machine, lab: Lab, key: str, program: dict[str, Any], prepared: stdio.Prepared, info: dict[str, Any]
+async def enter(
+    machine: Machine, lab: Lab, key: str, program: dict[str, Any], prepared: Descriptors, info: dict[str, Any]
 ) -> Process:
-    """Start a program in the lab."""
+    """Start a program in the lab.
+
+    Raises:
+        Conflict: the lab is not ready. StepFailed: a step did not work.
+    """
     try:
         return await _enter_group(machine, lab, "payload", key, program, prepared, info)
     except StepFailed as error:
@@ -129,7 +143,7 @@ async def _enter_group(
     part: str,
     key: str,
     program: dict[str, Any],
-    prepared: stdio.Prepared,
+    prepared: Descriptors,
     info: dict[str, Any],
 ) -> Process:
     if lab.state != "ready" or lab.process is None:

@@ -55,6 +55,8 @@ async def take(machine: Machine, disks: LabDisks, lab: Lab, plan: Plan, pids: in
         elif step.kind == "open_layers":
             for layer, path in enumerate(step.args["lower"]):
                 hold(f"layer{layer}", mounts.copy(path))
+            for name, path in step.args["shared"]:
+                hold(name, mounts.copy(path))
         lab.times.append((number, time.monotonic_ns() - begun))
     return fds
 

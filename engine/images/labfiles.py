@@ -132,3 +132,13 @@ MOUNT_AUFS = """\
 #!/bin/sh
 exec /usr/bin/python3 -P -m engine.storage.aufs_fuse.helper "$@"
 """
+
+#: The command of a lab's own engine. -I: neither a folder nor a variable of the learner's changes what is imported.
+HAKO = """\
+#!/usr/bin/python3 -I
+import sys
+
+from engine.cli import main
+
+sys.exit(main())
+"""

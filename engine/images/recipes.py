@@ -88,6 +88,7 @@ def lab_files(root: RootFs, python: pythonlib.Python | None) -> Built:
         packages = python.packages.replace(python.prefix, "/usr", 1) if python.relocate else python.packages
         root.write(f"{packages}/hako.pth", "/usr/lib/hako\n")
     _aufs(root)
+    _own_engine(root, python)
     root.finish()
     return Built(sources=root.sources)
 
@@ -100,6 +101,25 @@ def _aufs(root: RootFs) -> None:
     root.write("/usr/lib/hako/mfusepy.py", Path(found.origin).read_bytes())
     for name in ("mount.aufs", "mount.fuse.aufs"):
         root.write(f"/usr/sbin/{name}", labfiles.MOUNT_AUFS, mode=0o755)
+
+
+def _own_engine(root: RootFs, python: pythonlib.Python | None) -> None:
+    """What the lab's own engine needs: the packages it imports, which are pure Python or can do without their
+    libraries, the command `hako`, and all of it compiled, or the first `hako run` would spend a second on that."""
+    for name in ("msgpack", "structlog"):
+        found = importlib.util.find_spec(name)
+        if found is None or found.origin is None:
+            continue
+        package = Path(found.origin).parent
+        for source in sorted([*package.rglob("*.py"), *package.rglob("*.so")]):
+            status = source.stat()
+            root.sources[str(source)] = (status.st_size, status.st_mtime_ns)
+            root.write(f"/usr/lib/hako/{name}/{source.relative_to(package)}", source.read_bytes())
+    root.write("/usr/bin/hako", labfiles.HAKO, mode=0o755)
+    if python is not None:
+        words = [python.executable, "-I", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"]
+        words += ["-s", str(root.top), "-p", "/", str(root.top / "usr/lib/hako")]
+        subprocess.run(words, env={}, capture_output=True, timeout=120, check=False)
 
 
 def mini(root: RootFs) -> Built:

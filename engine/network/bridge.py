@@ -9,9 +9,11 @@ veth(4), bridge(8), ip-link(8).
 from __future__ import annotations
 
 import errno
+import functools
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 import structlog
 
@@ -39,7 +41,6 @@ _NO_IPV6 = {
 # As Docker since 20.10: ports below 1024 and ping need no capability, inside, where they can hurt nobody else.
 CONTAINER_SYSCTLS = _NO_IPV6 | {
     "ipv4/ip_unprivileged_port_start": "0",
-    "ipv4/ping_group_range": "0 2147483647",
 }
 LAB_SYSCTLS = _NO_IPV6
 
@@ -124,10 +125,17 @@ def make_namespace() -> tuple[int, Route]:
     """A new network namespace for a container: an fd that keeps it, and a netlink socket inside."""
 
     def inside() -> tuple[int, Route]:
-        netns.set_sysctls(CONTAINER_SYSCTLS)
+        netns.set_sysctls(CONTAINER_SYSCTLS | {"ipv4/ping_group_range": f"0 {_highest_group()}"})
         return netns.open_here(), Route()
 
     return netns.run_inside(None, inside)
+
+
+@functools.cache
+def _highest_group() -> int:
+    """The highest id of a group that there is here: in a user namespace the kernel takes no other (EINVAL)."""
+    lines = [line.split() for line in Path("/proc/self/gid_map").read_text().splitlines()]
+    return min(max((int(first) + int(count) for first, _, count in lines), default=1) - 1, 2**31 - 1)
 
 
 def enter_namespace(fd: int) -> Route:

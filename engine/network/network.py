@@ -23,7 +23,8 @@ import os
 from collections.abc import Coroutine
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Interface
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 import structlog
 
@@ -33,13 +34,31 @@ from engine.network.janitor import Janitor
 from engine.network.plant import Plant
 from engine.network.pool import Pool
 from engine.network.worker import Worker
-from engine.settings import Settings
 
 log = structlog.get_logger(__name__)
 
 POOL_SIZE = 8
 # The default route may move to another link (Wi-Fi, VPN); looked for at a lease, at most this often.
 FORWARDING_AGE_S = 10.0
+
+
+class NetworkSettings(Protocol):
+    """What of the engine's settings is used; a lab's own engine has others than `Settings` (daemon_inner.py)."""
+
+    @property
+    def instance(self) -> str: ...
+
+    @property
+    def subnet(self) -> str: ...
+
+    @property
+    def labs_max(self) -> int: ...
+
+    @property
+    def run(self) -> Path: ...
+
+    @property
+    def model_fields_set(self) -> set[str]: ...
 
 
 @dataclass(slots=True)
@@ -83,13 +102,13 @@ class Network:
     """Bridges, firewall, leases and the labs' links of one engine.
 
     Args:
-        settings: `instance`, `subnet`, `labs_max` and `run` are used. A subnet that was not set explicitly is a first
-            choice: where the machine uses it already, the next free one is taken.
+        settings: `instance`, `subnet`, `labs_max` (0: no bridge for labs) and `run` are used. A subnet that was not set
+            explicitly is a first choice: where the machine uses it already, the next free one is taken.
         pool_size: network namespaces kept ready.
         host: an fd on a network namespace to use as the host's; None for this process's.
     """
 
-    def __init__(self, settings: Settings, *, pool_size: int = POOL_SIZE, host: int | None = None) -> None:
+    def __init__(self, settings: NetworkSettings, *, pool_size: int = POOL_SIZE, host: int | None = None) -> None:
         subnet = settings.subnet if "subnet" in settings.model_fields_set else None
         self._plant = Plant(settings.instance, subnet, settings.labs_max, settings.run / "forwarding.json")
         self._hot = Worker("network", host)

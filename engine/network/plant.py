@@ -72,9 +72,13 @@ class Plant:
                 firewall.ruleset(self._instance, self.containers, self.labs)
                 + firewall.keep_unforwarded(self._instance, self._forwarding.unforwarded)
             )
-            for segment in (self.containers, self.labs):
+            for segment in self._bridged():
                 bridge.ensure_bridge(route, segment, self._mtu)
         return self.ports(route)
+
+    def _bridged(self) -> tuple[Segment, ...]:
+        """The segments that have a bridge: an engine that makes no labs needs none for them."""
+        return (self.containers, self.labs) if self._labs_max else (self.containers,)
 
     def _own_subnet(self, route: Route) -> IPv4Network | None:
         """The subnet of our bridges, where an earlier engine left them: its labs and containers live in it."""
@@ -144,7 +148,7 @@ class Plant:
         Raises:
             Failed: links that would not go, by name.
         """
-        names = [*self.ports(route), self.containers.bridge, self.labs.bridge]
+        names = [*self.ports(route), *(segment.bridge for segment in self._bridged())]
         left = bridge.delete_links(route, names, self.containers.doomed)
         firewall.apply(firewall.removal(self._instance))
         forwarding.turn_off(self._forwarding.links)

@@ -22,11 +22,12 @@ from typing import Any
 
 import structlog
 
-from engine.errors import Conflict, EngineError, Failed, NotFound
-from engine.linux import capabilities, cgroups, mounts
+from engine.errors import Conflict, EngineError, NotFound
+from engine.linux import capabilities, cgroups
+from engine.runtime import files as files_of
+from engine.runtime import logs, record, spec, stdio
 from engine.runtime import plan as plans
 from engine.runtime import process as processes
-from engine.runtime import record, spec, stdio
 from engine.runtime.machine import Machine
 from engine.runtime.plan import Plan
 from engine.runtime.process import Process
@@ -128,10 +129,13 @@ class Containers:
         if container.record.state in ("starting", "running", "paused"):
             raise Conflict(f"Container {container.record.name} is {container.record.state}.", "Stop it first.")
         folder = self._root / container.id
-        files = _write_files(folder / "etc", container.record.config["hostname"])
+        files = files_of.write(folder / "etc", container.record.config["hostname"])
         storage = plans.Storage(tuple(container.record.layers), str(folder / "upper"), str(folder / "work"))
-        container.plan = plans.container(container.record.config, storage, files)
+        container.plan = plans.container(container.record.config, storage, files, inside=self._machine.inside)
         container.ended = asyncio.get_running_loop().create_future()
+        if container.stdio is not None:  # of its last run
+            container.stdio.close()
+            container.stdio = None
         container.record = replace(container.record, made=[], state="starting", exit_code=None)
         try:
             await self._carry_out(container, interactive)
@@ -156,7 +160,7 @@ class Containers:
                 container.record.made.append(step.kind)
                 await self._engine_step(container, step, fds, opened)
                 times.append((number, time.monotonic_ns() - begun))
-            _open_sources(plan, fds, opened)
+            files_of.open_sources(plan, fds, opened)
             tty = config["process"]["terminal"]
             with stdio.prepare(tty=tty, interactive=interactive) as prepared:
                 started = await self._machine.zygote.start(
@@ -182,7 +186,8 @@ class Containers:
         if step.kind == "create_cgroup":
             limits = cgroups.Limits(**{key: value for key, value in step.args["limits"].items() if value is not None})
             group = self._machine.groups.create(step.args["path"], limits)
-            group.allow_devices(tuple(step.args["devices"]))
+            if step.args["devices"]:
+                group.allow_devices(tuple(step.args["devices"]))
             if (cgroup := group.open_fd()) >= 0:
                 fds["cgroup"] = cgroup
                 opened.callback(os.close, cgroup)
@@ -223,6 +228,7 @@ class Containers:
             await self._dismantle(container)
             folder = self._root / container.id
             if folder.exists():
+                logs.save(folder, container.stdio)
                 record.save(folder, container.record)
             if container.record.remove:
                 await self.remove(container)
@@ -362,34 +368,3 @@ class Containers:
         """Wait for the clearing away that is under way."""
         while self._janitor:
             await asyncio.gather(*self._janitor, return_exceptions=True)
-
-
-def _write_files(folder: Path, hostname: str) -> dict[str, str]:
-    """/etc/hostname, /etc/hosts and /etc/resolv.conf of a container, which belong to it and not to its image."""
-    resolv = Path("/etc/resolv.conf")
-    texts = {
-        "/etc/hostname": f"{hostname}\n",
-        "/etc/hosts": f"127.0.0.1\tlocalhost\n::1\tlocalhost\n127.0.1.1\t{hostname}\n",
-        "/etc/resolv.conf": resolv.read_text() if resolv.is_file() else "",
-    }
-    for destination, text in texts.items():
-        (folder / Path(destination).name).write_text(text)
-    return {destination: str(folder / Path(destination).name) for destination in texts}
-
-
-def _open_sources(plan: Plan, fds: dict[str, int], opened: contextlib.ExitStack) -> None:
-    """Open what the child binds, volumes and the engine's files, as detached copies of their mounts.
-
-    Raises:
-        Failed: a volume's source is not there.
-    """
-    for _, step in plan.numbered("child"):
-        if step.kind != "mount" or "source" not in step.args:
-            continue
-        try:
-            fd = mounts.copy(step.args["source"], recursive=True)
-        except OSError as error:
-            text = f"The volume {step.args['source']} cannot be opened: {error.strerror}."
-            raise Failed(text, "Make it first; it must be on this machine.") from error
-        fds[step.args["fd"]] = fd
-        opened.callback(os.close, fd)

@@ -351,9 +351,10 @@ def exec(context: Context, args: Args) -> None:
         os.dup2(fd if fd is not None else os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC), number)
     env = {"HOME": context.home, **args["env"]}
     program = args["args"][0]
+    first = 3 + _hand_over(context, [context.fds[name] for name in args.get("listen", [])], env)
     sync = context.sync.fileno()
-    if sync > 3:
-        syscalls.close_range(3, sync - 1)
+    if sync > first:
+        syscalls.close_range(first, sync - 1)
     syscalls.close_range(sync + 1)
     seen = errno.ENOENT
     for path in _candidates(program, env.get("PATH", _DEFAULT_PATH)):
@@ -365,6 +366,18 @@ def exec(context: Context, args: Args) -> None:
     if seen == errno.ENOENT:
         raise OSError(seen, f"exec: {program!r}: executable file not found in $PATH")
     raise OSError(seen, f"exec: {program!r}: {os.strerror(seen)}")
+
+
+def _hand_over(context: Context, sockets: list[int], env: dict[str, str]) -> int:
+    """Put listening sockets at 3 and on, and say so in the environment; how many. See sd_listen_fds(3)."""
+    if sockets:
+        above = 3 + len(sockets)  # first out of each other's way
+        moved = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, above) for fd in sockets]
+        context.sync = socket.socket(fileno=fcntl.fcntl(context.sync.detach(), fcntl.F_DUPFD_CLOEXEC, above))
+        for number, fd in enumerate(moved):
+            os.dup2(fd, 3 + number)
+        env.update(LISTEN_FDS=str(len(sockets)), LISTEN_PID=str(os.getpid()))
+    return len(sockets)
 
 
 def _candidates(program: str, path: str) -> list[str]:

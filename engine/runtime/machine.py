@@ -21,7 +21,7 @@ from engine.storage.union import UnionDriver
 
 @dataclass(frozen=True)
 class Machine:
-    """The engine's parts. `data` is the data directory."""
+    """The engine's parts. `data` is the data directory; `inside` says that it is a lab's own engine."""
 
     data: Path
     zygote: Zygote
@@ -29,6 +29,7 @@ class Machine:
     union: UnionDriver
     network: Network
     images: ImageStore
+    inside: bool = False
 
     def learnt(self, plan: Plan, group: cgroups.Group) -> dict[int, dict[str, Any]]:
         """Arguments of a plan's child steps that could not be known when it was built, by step number."""

@@ -76,17 +76,18 @@ class Storage:
     work: str
 
 
-def container(config: Config, storage: Storage, files: dict[str, str]) -> Plan:
+def container(config: Config, storage: Storage, files: dict[str, str], *, inside: bool = False) -> Plan:
     """The plan of a container.
 
     Args:
         config: the OCI runtime-spec document of spec.config.
         storage: its layers.
         files: what the engine writes for it, by destination (/etc/hosts, …): paths on the machine, bound read-write.
+        inside: the engine is itself in a user namespace, where no node can be made and none need be forbidden.
     """
     process, linux = config["process"], config["linux"]
     kinds = [entry["type"] for entry in linux["namespaces"]]
-    group = {"path": linux["cgroupsPath"], "limits": linux["resources"], "devices": DEVICES}
+    group = {"path": linux["cgroupsPath"], "limits": linux["resources"], "devices": [] if inside else DEVICES}
     steps = [
         Step("create_cgroup", "engine", group),
         Step("union_mount", "engine", {"lower": storage.lower, "upper": storage.upper, "work": storage.work}),
@@ -98,7 +99,7 @@ def container(config: Config, storage: Storage, files: dict[str, str]) -> Plan:
         *([Step("unshare", "child", {"kinds": ["cgroup"]})] if "cgroup" in kinds else []),
         Step("propagation", "child"),
         Step("rootfs", "child", {"fd": "rootfs"}),
-        *_mounts(config, files),
+        *_mounts(config, files, inside),
         *_terminal(process),
         Step("mask", "child", {"paths": linux["maskedPaths"]}),
         Step("readonly", "child", {"paths": linux["readonlyPaths"]}),
@@ -119,9 +120,10 @@ def _network(config: Config, kinds: list[str]) -> list[Step]:
     return [Step("unshare", "child", {"kinds": ["net"]}), Step("loopback", "child")]
 
 
-def _mounts(config: Config, files: dict[str, str]) -> list[Step]:
+def _mounts(config: Config, files: dict[str, str], inside: bool) -> list[Step]:
     """/dev first, since others go below it; then the OCI mounts in their order; then the engine's own files."""
-    steps = [Step("devices", "child", {"nodes": NODES, "links": LINKS, "devpts": DEVPTS})]
+    bind = {"bind": True} if inside else {}
+    steps = [Step("devices", "child", {"nodes": NODES, "links": LINKS, "devpts": DEVPTS, **bind})]
     for number, entry in enumerate(config["mounts"]):
         args = {"destination": entry["destination"], "options": list(entry["options"])}
         if entry["type"] == "cgroup":
@@ -167,8 +169,10 @@ def enter(kinds: list[str], process: Config, profile: str, keyring: str) -> Plan
     """The plan of one more process in a running container: `hako exec`, or a terminal in a lab.
 
     The first child joins; only its own child is in the pid namespace (setns(2)), so a second `clone` stands between.
-    The terminal is made before joining, while /proc is still the machine's and not what a learner put there.
+    The terminal is made before joining, while /proc is still the machine's and not what a learner put there. With
+    `listen` in `process`, the program gets these listening sockets.
     """
+    listen = {"listen": process["listen"]} if "listen" in process else {}
     return Plan(
         (
             Step("clone", "zygote", {"kinds": []}),
@@ -179,7 +183,7 @@ def enter(kinds: list[str], process: Config, profile: str, keyring: str) -> Plan
             Step("session", "child", {"keyring": keyring}),
             *([Step("controlling_tty", "child")] if process["terminal"] else []),
             *privileges(process, profile),
-            Step("exec", "child", {"args": process["args"], "env": process["env"]}),
+            Step("exec", "child", {"args": process["args"], "env": process["env"], **listen}),
         )
     )
 

@@ -12,7 +12,9 @@ import collections
 import contextlib
 import errno
 import os
+import signal
 import socket
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -114,6 +116,14 @@ class Zygote:
         for process in self._processes.values():
             process.close()
         self._processes.clear()
+
+    def end(self) -> None:
+        """End the zygote itself, which takes with it whatever it still has; see SO_PEERCRED in unix(7)."""
+        if self._socket is not None:
+            size = struct.calcsize("3i")
+            pid, _, _ = struct.unpack("3i", self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
+            self.on_lost = lambda: None
+            os.kill(pid, signal.SIGTERM)
 
     async def recover(self) -> list[Process]:
         """Everything the zygote has, with its descriptors: what an earlier daemon left."""

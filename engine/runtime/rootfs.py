@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
 import stat
 from typing import Any
 
@@ -123,7 +124,8 @@ def cgroups(context: Context, args: Args) -> None:
 def devices(context: Context, args: Args) -> None:
     """/dev: a few nodes, the links a shell expects, a devpts of its own; see null(4), random(4), tty(4), pts(4).
 
-    Only the machine's root may make a node. With `fd`, /dev was made by the engine for a lab's user namespace.
+    Only the machine's root may make a node. With `fd`, /dev was made by the engine for a lab's user namespace; with
+    `bind`, the engine is itself in one, and the nodes it has are shown here.
     """
     root = context.fds["root"]
     if "fd" in args:
@@ -131,7 +133,9 @@ def devices(context: Context, args: Args) -> None:
     else:
         mount(context, {"destination": "/dev", "type": "tmpfs", "options": ["nosuid", "mode=755", "size=64m"]})
     dev = syscalls.openat2(root, "/dev", os.O_RDONLY | os.O_DIRECTORY, resolve=syscalls.RESOLVE_IN_ROOT)
-    if "fd" not in args:
+    if args.get("bind"):
+        bind_nodes(root, args["nodes"])
+    elif "fd" not in args:
         make_nodes(dev, args["nodes"])
     for directory in ("pts", "shm", "mqueue"):
         os.mkdir(directory, 0o755, dir_fd=dev)
@@ -160,6 +164,33 @@ def make_nodes(dev_fd: int, nodes: list[tuple[str, int, int]], owner: int = 0) -
         os.mknod(name, stat.S_IFCHR | 0o666, os.makedev(major, minor), dir_fd=dev_fd)
         os.chmod(name, 0o666, dir_fd=dev_fd)  # mknod's mode passes the umask
         os.chown(name, owner, owner, dir_fd=dev_fd)
+
+
+def bind_nodes(root: int, nodes: list[tuple[str, int, int]]) -> None:
+    """Show this machine's own nodes in a container's /dev, each bound on an empty file; see user_namespaces(7)."""
+    for name, _, _ in nodes:
+        copy = mounts.copy(f"/dev/{name}")
+        where = mounts.target(root, f"/dev/{name}", directory=False)
+        mounts.attach(copy, where)
+        os.close(where)
+        os.close(copy)
+
+
+def listen(context: Context, args: Args) -> None:
+    """Make a listening unix socket of the lab's root; who accepts on it comes when somebody connects (unix(7)).
+
+    Comes after pivot_root, so that the path is the lab's own. SO_PEERCRED shows those who connect this process's ids.
+    """
+    path = args["path"]
+    os.makedirs(os.path.dirname(path), 0o755, exist_ok=True)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(0o177)
+    try:
+        sock.bind(path)
+    finally:
+        os.umask(before)
+    sock.listen(64)
+    context.fds["listener"] = sock.detach()
 
 
 def bind_console(context: Context, _: Args) -> None:
@@ -237,6 +268,6 @@ STEPS: dict[str, Any] = {
     function.__name__: function
     for function in (
         propagation, rootfs, stage, overlay, mount, cgroups, devices, bind_console, mask, readonly, readonly_rootfs,
-        pivot_root,
+        pivot_root, listen,
     )
 }  # fmt: skip

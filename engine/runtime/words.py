@@ -124,6 +124,11 @@ WORDS: dict[str, Word] = {
         "Hand descriptors to the zygote, which keeps them.",
         "ファイルディスクリプタを、預かり役のzygoteに渡す。",
     ),
+    "listen": Word(
+        "unix(7), sd_listen_fds(3)",
+        "Listen at {path}, so that the lab's own engine starts when somebody calls it.",
+        "{path} で待ち受ける。接続が来たときに、ラボ専用のエンジンが起動する。",
+    ),
     "console": Word(
         "pty(7)",
         "Make a terminal and send its other end to the engine.",

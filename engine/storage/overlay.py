@@ -27,12 +27,13 @@ class OverlayDriver(UnionDriver):
 
     Args:
         form: one of overlay_mount.FORMS instead of the kernel's best, for tests.
+        inside: every mount is made in a user namespace, with marks in `user.*`.
     """
 
     name: ClassVar[str] = "overlay"
 
-    def __init__(self, form: str | None = None) -> None:
-        self._form = form
+    def __init__(self, form: str | None = None, *, inside: bool = False) -> None:
+        self._form, self._inside = form, inside
 
     def supported(self, backing: Path) -> Verdict:
         """Mount one on `backing`, change and delete a file in it, and look at what that left there."""
@@ -76,7 +77,7 @@ class OverlayDriver(UnionDriver):
                 top: tuple[int | None, int | None] = (None, None)
             else:
                 top = (stack.enter_context(_directory(upper)), stack.enter_context(_directory(work)))
-            options = ["userxattr"] if userxattr else []
+            options = ["userxattr"] if userxattr or self._inside else []
             return overlay_mount.mount(
                 layers, *top, attributes=attributes, options=options, use=self._form, staging=tempfile.gettempdir()
             )

@@ -86,6 +86,7 @@ class Engine:
         self.run(self._begin())
 
     async def _forget(self) -> None:
+        self.labs.let_go()
         for lab in self.labs.all():
             for terminal in lab.terminals.values():
                 terminal.close()
