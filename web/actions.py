@@ -18,6 +18,7 @@ from web.checks import Checks
 from web.lesson_model import Action, Step
 from web.progress import Progress
 from web.sockets.connections import Page
+from web.terminal.relay import terminal_json
 from web.trouble import Trouble
 
 _log = structlog.get_logger(__name__)
@@ -63,7 +64,7 @@ class Actions:
         if lesson is None or not page.lab or not self._claim("solve", page.lab, step.id):
             return
         try:
-            self.act(page.lab, step.solve, key)
+            self.act(page, step.solve, key)
             self._progress.record(page.who.learner, lesson.id, step.id, "shown")
             self._checks.entered(page)
         except EngineError as error:
@@ -71,17 +72,20 @@ class Actions:
         finally:
             self._release("solve", page.lab, step.id)
 
-    def act(self, lab: str, action: Action, key: str) -> None:
-        """Do it: first the script, then what is typed, each text exactly once for this key.
+    def act(self, page: Page, action: Action, key: str) -> None:
+        """Do it in the page's lab: first the script, then what is typed, each text exactly once for this key.
+
+        The page is told of each terminal before anything appears in it.
 
         Raises:
             EngineError: the script failed, or the engine.
         """
         if action.run:
-            self.script(lab, action.run)
+            self.script(page.lab, action.run)
         for number, typed in enumerate(action.typed):
-            terminal = self._engine.terminal_open(lab, typed.terminal, *_SIZE).terminal
-            self._engine.terminal_type(terminal, typed.text.encode(), f"solve/{key}/{number}")
+            terminal = self._engine.terminal_open(page.lab, typed.terminal, *_SIZE)
+            page.send("terminals", {"terminals": [terminal_json(terminal)]})
+            self._engine.terminal_type(terminal.terminal, typed.text.encode(), f"solve/{key}/{number}")
 
     def script(self, lab: str, script: str) -> None:
         """Run a script beside the learner's processes.

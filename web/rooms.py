@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
@@ -30,6 +30,8 @@ class Room:
 
     lab: str
     watch: int | None = None
+    #: Held while the watch is being asked for, so that two pages that come at once ask once.
+    asking: threading.Lock = field(default_factory=threading.Lock)
     #: The newest observation as it goes to pages; None before the first.
     observed: dict[str, Any] | None = None
 
@@ -47,6 +49,7 @@ class Rooms:
         self._changed = changed
         self._lock = threading.Lock()
         self._rooms: dict[str, Room] = {}
+        self._engine_life = 0  # counts losses of the engine
         #: Pages that were too slow for a picture; they get the newest one later.
         self._behind: set[Page] = set()
         #: The engine's id of a terminal -> where its foreground process was last.
@@ -55,14 +58,11 @@ class Rooms:
     def join(self, page: Page, lab: str) -> None:
         """The page looks at this lab from now on."""
         with self._lock:
-            room = self._rooms.get(lab)
-            is_new = room is None
-            if room is None:
-                room = self._rooms[lab] = Room(lab)
-        if is_new or room.watch is None:
-            self._watch(room)
-        elif room.observed is not None:
-            page.send("observed", room.observed)
+            room = self._rooms.setdefault(lab, Room(lab))
+        known = room.observed
+        self._watch(room)
+        if known is not None:
+            page.send("observed", known)
 
     def leave(self, lab: str) -> None:
         """A page stopped looking; the last one ends the watch."""
@@ -70,28 +70,46 @@ class Rooms:
             if not lab or self._pages.of_lab(lab):
                 return
             room = self._rooms.pop(lab, None)
-        if room is not None and room.watch is not None:
-            try:
-                self._engine.observe_unwatch(room.watch)
-            except EngineError as error:
-                _log.debug("watch_gone", lab=lab, reason=str(error))
+        if room is not None:
+            with room.asking:
+                self._unwatch(room)
 
     def watch_again(self) -> None:
         """After the engine came back, or a lab became ready: watch whatever is not watched. Runs on a worker thread."""
         with self._lock:
-            rooms = [room for room in self._rooms.values() if room.watch is None]
+            rooms = list(self._rooms.values())
         for room in rooms:
             self._watch(room)
 
     def _watch(self, room: Room) -> None:
-        try:
-            room.watch = self._engine.observe_watch(room.lab)
-        except Disconnected:
-            room.watch = None  # the engine is away: "connected" will bring us back here
-        except EngineError as error:
-            # A lab that is being made or has ended cannot be watched; its next change of state comes here again.
-            room.watch = None
-            _log.info("lab_not_watched", lab=room.lab, reason=str(error))
+        with room.asking:
+            if room.watch is not None or not self._engine.connected:
+                return  # an engine that is away: "connected" will bring us back here
+            life = self._engine_life
+            try:
+                watch = self._engine.observe_watch(room.lab)
+            except Disconnected:
+                return
+            except EngineError as error:
+                # A lab that is being made or has ended cannot be watched; its next change of state comes here again.
+                _log.info("lab_not_watched", lab=room.lab, reason=str(error))
+                return
+            with self._lock:
+                if life != self._engine_life:
+                    return  # the engine was lost right after its answer, and the watch with it
+                room.watch = watch
+                empty = self._rooms.get(room.lab) is not room
+            if empty:  # the last page has left meanwhile
+                self._unwatch(room)
+
+    def _unwatch(self, room: Room) -> None:
+        """Call with `asking` held."""
+        watch, room.watch = room.watch, None
+        if watch is not None:
+            try:
+                self._engine.observe_unwatch(watch)
+            except EngineError as error:
+                _log.debug("watch_gone", lab=room.lab, reason=str(error))
 
     def on_event(self, event: dict[str, Any]) -> None:
         """On the reader thread."""
@@ -102,6 +120,7 @@ class Rooms:
                 self._where(event["terminal"], event["where"])
             case "disconnected":
                 with self._lock:
+                    self._engine_life += 1
                     for room in self._rooms.values():
                         room.watch = None
 

@@ -192,8 +192,13 @@ class Services:
                 self.pool.submit(self.actions.open_step, page, page.lesson.step(page.step))
 
     def has_room(self) -> bool:
-        """Whether one more page finds a thread."""
-        return len(self.socketio.server.eio.sockets) < self.settings.pages_max
+        """Whether one more page finds a thread.
+
+        Only transports that are open count: Engine.IO keeps closed ones until its next round, up to a ping time-out
+        later, and a class that comes back all at once must not be refused for the places it has just left.
+        """
+        transports = list(self.socketio.server.eio.sockets.values())
+        return sum(not transport.closed for transport in transports) < self.settings.pages_max
 
     def _catch_up(self) -> None:
         while not self._ended.wait(1.0):

@@ -162,6 +162,17 @@ def test_a_full_server_keeps_answering_pages(own: Stack) -> None:
         each.close()
 
 
+def test_a_place_that_was_left_is_free_at_once(own: Stack) -> None:
+    """A class that reconnects all at once must not be refused for the places it has just left."""
+    own.web.stop()
+    own.web.env.update(HAKO_WEB_THREADS="10", HAKO_WEB_HTTP_THREADS="8")
+    own.web.start()
+    browser = own.browser()
+    for _ in range(6):
+        browser.socket().close()
+        until(lambda: "lab_sockets 0.0" in browser.get("/metrics").text, "the page is gone", 5)
+
+
 def test_a_client_that_vanishes_frees_its_thread(stack: Stack) -> None:
     """A closed lid sends no goodbye; here the peer is alive but silent, and a reset connection ends at once."""
     browser = stack.browser()

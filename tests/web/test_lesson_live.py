@@ -137,8 +137,9 @@ def test_a_set_up_that_fails_is_said_and_the_step_goes_on(stack: Stack) -> None:
 def test_show_me_types_once_before_the_learners_eyes(stack: Stack) -> None:
     """In the terminal `show`, however often the button is pressed meanwhile."""
     browser, page, _ = _at(stack)
-    stream = page.attach("show")
     assert page.ask("solve", {"step": "one", "key": "press-1"}) == {}
+    page.wait_event("terminals", lambda told: [each["name"] for each in told["terminals"]] == ["show"])
+    stream = page.attach("show")
     page.wait_text(stream, b"solved-42")
     page.ask("solve", {"step": "one", "key": "press-1"})
     page.tell("input", "show", b"echo last-$((1+1))\n")

@@ -15,7 +15,7 @@ from typing import Any
 
 import structlog
 
-from engine.client import Disconnected, EngineClient, TerminalInfo
+from engine.client import Disconnected, EngineClient
 from engine.errors import EngineError
 from web.actions import Actions
 from web.background import Background
@@ -27,7 +27,7 @@ from web.progress import Progress
 from web.rooms import Rooms
 from web.sockets import messages
 from web.sockets.connections import Page, Pages, monotonic
-from web.terminal.relay import Relay
+from web.terminal.relay import Relay, terminal_json
 from web.trouble import BadMessage, Trouble
 
 _log = structlog.get_logger(__name__)
@@ -254,17 +254,3 @@ class Events:
             return page.lesson.step(messages.word(asked, "step"))
         except KeyError:
             raise BadMessage("no_step") from None
-
-
-def terminal_json(info: TerminalInfo) -> dict[str, Any]:
-    """A terminal as pages see it. `id` tells one shell from the next under the same name; nothing is done by it."""
-    return {
-        "name": info.name,
-        "id": info.terminal,
-        "offset": info.offset,
-        "start": info.start,
-        "rows": info.rows,
-        "cols": info.cols,
-        "exited": info.exited is not None,
-        "status": info.exited,
-    }

@@ -20,7 +20,7 @@ from typing import Any
 
 import structlog
 
-from engine.client import Attached, Disconnected, EngineClient
+from engine.client import Attached, Disconnected, EngineClient, TerminalInfo
 from engine.errors import EngineError, NotFound
 from web.metrics import Metrics
 from web.sockets.connections import Page
@@ -276,3 +276,17 @@ class Relay:
                 if self._streams.get(stream.engine_stream) is stream:
                     del self._streams[stream.engine_stream]
             return stream
+
+
+def terminal_json(info: TerminalInfo) -> dict[str, Any]:
+    """A terminal as pages see it. `id` tells one shell from the next under the same name; nothing is done by it."""
+    return {
+        "name": info.name,
+        "id": info.terminal,
+        "offset": info.offset,
+        "start": info.start,
+        "rows": info.rows,
+        "cols": info.cols,
+        "exited": info.exited is not None,
+        "status": info.exited,
+    }
