@@ -23,7 +23,7 @@ from web.lesson_model import Check, Step
 #: Last words of result codes that mean "nothing there yet", and the engine's codes that do (predicates/codes.py).
 NOTHING = frozenset(
     {"none", "missing", "absent", "not_yet", "unanswered"}
-    | {"no_own_ns", "no_process", "mount_nowhere", "ipc_nowhere", "not_kept", "answer_missing"}
+    | {"no_own_ns", "no_process", "cgroup_absent", "mount_nowhere", "ipc_nowhere", "not_kept", "answer_missing"}
 )
 
 

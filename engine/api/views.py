@@ -90,8 +90,11 @@ class Views:
         if lab.process is None or lab.state not in ("ready", "paused"):
             raise Conflict(f"The lab is {lab.state}.", "Wait until it is ready, or start a new one.")
         terminals = {name: each.master for name, each in lab.terminals.items() if not each.closed}
-        payload = lab.group(self._machine, "payload").processes_path
-        view = LabView(lab.id, lab.process.pid, (payload,), terminals)
+        payload = lab.group(self._machine, "payload")
+        view = LabView(
+            lab.id, lab.process.pid, (payload.processes_path,), terminals, payload.trees(),
+            frozenset(payload.hierarchy.v1), payload.path(""),
+        )  # fmt: skip
         observer = self._observers.get(lab.id)
         if observer is None:
             observer = self._observers[lab.id] = Observer(view)

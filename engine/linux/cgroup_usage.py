@@ -104,7 +104,7 @@ def _text(path: Path | None, file: str) -> str:
     if path is None:
         return ""
     try:
-        return procfs.read(f"{path}/{file}").decode("ascii", "replace")
+        return procfs.read_page(f"{path}/{file}").decode("ascii", "replace")
     except OSError:
         return ""  # ENOENT: not kept here; ENODEV: the group is being removed
 

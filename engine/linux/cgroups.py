@@ -154,6 +154,11 @@ class Group:
             mount = self.hierarchy.unified
         return mount / self.instance / self.name if mount else None
 
+    def trees(self) -> dict[str, Path]:
+        """controller -> the group's directory where it is at work, of all there are."""
+        names = {*self.hierarchy.v1, *self.hierarchy.v2_controllers}
+        return {name: path for name in sorted(names) if (path := self.path(name))}
+
     @property
     def directories(self) -> tuple[Path, ...]:
         """The group's directory in each tree."""

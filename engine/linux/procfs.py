@@ -52,7 +52,10 @@ class Status:
 
 @dataclass(frozen=True, slots=True)
 class Stat:
-    """/proc/PID/stat, as far as it is used. `starttime` is in clock ticks since boot and tells pids apart for good."""
+    """/proc/PID/stat, as far as it is used. `starttime` is in clock ticks since boot and tells pids apart for good.
+
+    `cpu_ticks` is the time spent so far by all its threads, in user and in kernel mode, in clock ticks.
+    """
 
     pid: int
     comm: str
@@ -63,6 +66,7 @@ class Stat:
     tty_nr: int
     tpgid: int
     starttime: int
+    cpu_ticks: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +132,7 @@ def parse_stat(text: bytes) -> Stat:
         tty_nr=int(fields[4]),
         tpgid=int(fields[5]),
         starttime=int(fields[19]),
+        cpu_ticks=int(fields[11]) + int(fields[12]),
     )
 
 

@@ -12,11 +12,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from engine.linux.cgroup_usage import Usage
+
 #: Cut off at these counts, with the word in Observation.truncated, so that no learner can make an observation costly.
 MAX_PROCESSES = 256
 MAX_MOUNTS = 400
 MAX_LINKS = 64
 MAX_GROUPS = 128
+
+#: So much CPU time (in ticks, half a second) and so many bytes written by a group make a new revision.
+_TICKS_TOLD = 50
+_BYTES_TOLD = 1 << 20
 
 Json = dict[str, Any]
 
@@ -31,12 +37,18 @@ class LabView:
         groups: directories of the learner's cgroup (payload, without the engine's helpers) in one tree; see
             Group.processes_path.
         terminals: name -> fd of the pty's master.
+        trees: controller -> the learner's top group where it is at work.
+        v1: those of them that cgroup v1 has.
+        unified: his top group in the v2 tree, None without one.
     """
 
     lab: str
     init_pid: int
     groups: tuple[Path, ...]
     terminals: Mapping[str, int] = field(default_factory=dict)
+    trees: Mapping[str, Path] = field(default_factory=dict)
+    v1: frozenset[str] = frozenset()
+    unified: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +61,8 @@ class Process:
         start: clock ticks since boot; with pid it names a process for good.
         tty: the lab's terminal its session belongs to.
         cgroup: below the learner's group: "/" or "/box".
+        cgroups: v1 controller -> the same in its tree, where that is not "/".
+        cpu_ticks: CPU time so far, in clock ticks.
         ns: kind -> inode.
         children_pid_ns: the pid namespace its next child will be in, where that is not its own (`unshare -p` without
             --fork); 0 while that namespace has had no process yet.
@@ -72,6 +86,8 @@ class Process:
     children_pid_ns: int | None
     seccomp: int
     cap_eff: int
+    cgroups: Mapping[str, str] = field(default_factory=dict)
+    cpu_ticks: int = field(default=0, compare=False)
 
     def to_dict(self) -> Json:
         return {
@@ -86,6 +102,7 @@ class Process:
             "start": self.start,
             "tty": {"terminal": self.tty} if self.tty else None,
             "cgroup": self.cgroup,
+            "cgroups": dict(self.cgroups),
             "ns": dict(self.ns),
             "children_pid_ns": self.children_pid_ns,
             "seccomp": self.seccomp,
@@ -213,13 +230,54 @@ class LinkEntry:
 
 @dataclass(frozen=True, slots=True)
 class GroupEntry:
-    """A cgroup of the learner's: path below his top group, and the processes right in it."""
+    """A cgroup of the learner's: its directories of one path below his top group, in all trees.
+
+    Attributes:
+        path: "/" or "/box".
+        processes: host pids right in it, in the tree that lists all (v2 where there is one).
+        controllers: those it has a directory for.
+        members: v1 controller -> host pids right in it; not for "/", where whoever is elsewhere nowhere is.
+        usage: counters and limits.
+        cpu_weight: in v2's numbers, 100 being usual.
+        cpu_ticks: CPU time of the processes right in it, in clock ticks.
+        frozen: None where nothing can freeze it.
+        io: "major:minor" -> rbps, wbps (limits, where set), read, written (bytes so far).
+        notable: what of these is worth a new revision: limits and events, not every byte.
+    """
 
     path: str
     processes: tuple[int, ...]
+    controllers: tuple[str, ...] = ()
+    members: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    usage: Usage = field(default=Usage(), compare=False)
+    cpu_weight: int | None = None
+    cpu_ticks: int = field(default=0, compare=False)
+    frozen: bool | None = None
+    io: Mapping[str, Mapping[str, int]] = field(default_factory=dict, compare=False)
+    notable: tuple[Any, ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        used = self.usage
+        limits = [(one.get("rbps"), one.get("wbps")) for one in self.io.values()]
+        told: tuple[Any, ...] = (used.memory_limit_bytes, used.cpu_quota_us, used.pids_limit, used.oom_kills)
+        told += (bool(used.throttled_periods), bool(used.pids_refused), limits)
+        if self.path != "/":  # a lab's own work is no news; in a group it is what a lesson waits for
+            written = sum(one.get("written", 0) for one in self.io.values())
+            told += (self.cpu_ticks // _TICKS_TOLD, written // _BYTES_TOLD)
+        object.__setattr__(self, "notable", told)
 
     def to_dict(self) -> Json:
-        return {"path": self.path, "processes": list(self.processes)}
+        return {
+            "path": self.path,
+            "processes": list(self.processes),
+            "controllers": list(self.controllers),
+            "members": {name: list(pids) for name, pids in self.members.items()},
+            "usage": self.usage.to_dict(),
+            "cpu_weight": self.cpu_weight,
+            "cpu_ticks": self.cpu_ticks,
+            "frozen": self.frozen,
+            "io": {device: dict(counts) for device, counts in self.io.items()},
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +288,7 @@ class Observation:
         revision: grows by one whenever something changed but for states and times.
         at: when, in seconds since the epoch.
         init_ns: kind -> inode of the lab's own namespaces.
+        controllers: name -> "v1" or "v2": what the learner's groups can limit, and in which kernel's words.
         mounts, links: by the inode of the mount and of the network namespace.
         truncated: which lists were cut at their bound: "processes", "mounts", "links", "cgroups", "namespaces".
     """
@@ -245,6 +304,7 @@ class Observation:
     links: Mapping[int, tuple[LinkEntry, ...]]
     cgroups: tuple[GroupEntry, ...]
     truncated: tuple[str, ...] = ()
+    controllers: Mapping[str, str] = field(default_factory=dict)
 
     def same_as(self, other: Observation) -> bool:
         """Whether nothing changed between two observations of a lab."""
@@ -270,6 +330,7 @@ class Observation:
             "mounts": {str(inode): [mount.to_dict() for mount in table] for inode, table in self.mounts.items()},
             "links": {str(inode): [link.to_dict() for link in table] for inode, table in self.links.items()},
             "cgroups": [group.to_dict() for group in self.cgroups],
+            "controllers": dict(self.controllers),
             "truncated": list(self.truncated),
         }
 

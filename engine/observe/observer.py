@@ -14,6 +14,7 @@ from dataclasses import replace
 from engine.errors import Conflict, Failed, NotFound
 from engine.linux import procfs
 from engine.linux.idmap import IdMap
+from engine.observe import cgroups
 from engine.observe.model import LabView, Observation
 from engine.observe.mounts import MountTables
 from engine.observe.namespaces import NamespaceReader
@@ -33,6 +34,7 @@ class Observer:
         self._lock = threading.Lock()
         self._stuck: threading.Thread | None = None
         self._processes = ProcessReader(proc)
+        self._groups = cgroups.GroupReader()
         self._mounts = MountTables(proc)
         self._namespaces = NamespaceReader(proc)
         self._last: Observation | None = None
@@ -98,9 +100,11 @@ class Observer:
         lab_map, init_ns = self._init(view, proc)
         groups, more_groups = groups_of(view)
         sessions = sessions_of(view.terminals)
-        processes, more_processes = self._processes.read_all(groups, sessions, lab_map, view.init_pid)
+        trees = cgroups.find(view, groups)
+        processes, more_processes = self._processes.read_all(groups, sessions, lab_map, view.init_pid, trees.places)
         mounts, kept, more_mounts = self._mounts.read(processes)
         namespaces, links, more_links = self._namespaces.read(processes, init_ns, kept, lab_map)
+        more_groups = more_groups or trees.truncated
         cut = {"cgroups": more_groups, "processes": more_processes, "mounts": more_mounts, "links": more_links}
         fresh = Observation(
             lab=view.lab,
@@ -112,7 +116,8 @@ class Observer:
             namespaces=namespaces,
             mounts=mounts,
             links=links,
-            cgroups=tuple(groups),
+            cgroups=self._groups.entries(view, trees, groups, processes),
+            controllers={name: "v1" if name in view.v1 else "v2" for name in view.trees},
             truncated=tuple(name for name, true in cut.items() if true),
         )
         return self._numbered(fresh)

@@ -61,7 +61,12 @@ class ProcessReader:
         self._known: dict[tuple[int, int], tuple[Process, procfs.Status, int]] = {}
 
     def read_all(
-        self, groups: Iterable[GroupEntry], sessions: Mapping[int, str], lab_map: tuple[IdMap, ...], also: int
+        self,
+        groups: Iterable[GroupEntry],
+        sessions: Mapping[int, str],
+        lab_map: tuple[IdMap, ...],
+        also: int,
+        v1_places: Mapping[int, Mapping[str, str]] | None = None,
     ) -> tuple[list[Process], bool]:
         """All processes of these groups by pid, those that end meanwhile left out; and whether there were too many.
 
@@ -70,6 +75,7 @@ class ProcessReader:
             sessions: as `sessions_of` gives them.
             lab_map: the lab's uid map.
             also: a process to be shown even if it is in none of the groups: the lab's init.
+            v1_places: host pid -> v1 controller -> group, of those that are not in the top one.
         """
         places = {pid: group.path for group in groups for pid in group.processes}
         places.setdefault(also, "/")
@@ -79,7 +85,7 @@ class ProcessReader:
         known: dict[tuple[int, int], tuple[Process, procfs.Status, int]] = {}
         processes = []
         for pid in wanted:
-            entry = self._read(pid, places[pid], sessions, lab_map)
+            entry = self._read(pid, (places[pid], (v1_places or {}).get(pid, {})), sessions, lab_map)
             if entry is not None:
                 known[pid, entry[0].start] = entry
                 processes.append(entry[0])
@@ -87,7 +93,11 @@ class ProcessReader:
         return processes, len(places) > MAX_PROCESSES
 
     def _read(
-        self, pid: int, cgroup: str, sessions: Mapping[int, str], lab_map: tuple[IdMap, ...]
+        self,
+        pid: int,
+        place: tuple[str, Mapping[str, str]],
+        sessions: Mapping[int, str],
+        lab_map: tuple[IdMap, ...],
     ) -> tuple[Process, procfs.Status, int] | None:
         """One process; None if it is no more. A zombie has no argv and only its user and pid namespace."""
         try:
@@ -118,11 +128,13 @@ class ProcessReader:
             host_uid=host_uid,
             start=stat.starttime,
             tty=sessions.get(stat.session),
-            cgroup=cgroup,
+            cgroup=place[0],
             ns=ns,
             children_pid_ns=_children_pid_ns(pid, ns, self._proc),
             seccomp=status.seccomp,
             cap_eff=status.cap_effective,
+            cgroups=place[1],
+            cpu_ticks=stat.cpu_ticks,
         )
         return process, status, age
 

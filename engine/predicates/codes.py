@@ -69,6 +69,25 @@ CODES: dict[str, tuple[str, ...]] = {
     # No namespace of this kind is kept; it is, but by something else.
     "not_kept": ("kind",),
     "kept_otherwise": ("kind", "kept_by", "wanted"),
+    # Cgroups: not there in any tree; on v1 only in the trees of other controllers; there, but with nobody in it.
+    "cgroup_absent": ("group", "controller"),
+    "cgroup_other_tree": ("group", "controller", "trees"),
+    "cgroup_empty": ("group",),
+    # No limit is set; another is. `what` is cpu, weight, memory, pids, write or read.
+    "limit_none": ("group", "what"),
+    "limit_other": ("group", "what", "value", "wanted"),
+    # The quota has not stopped it (often enough) in so many periods; nobody was killed, though the limit was hit; no
+    # fork was refused.
+    "throttled_none": ("group", "periods", "throttled"),
+    "oom_none": ("group", "hits"),
+    "refused_none": ("group", "pids", "limit"),
+    "frozen_not": ("group",),
+    "frozen_still": ("group",),
+    # Too little CPU time to compare; another ratio.
+    "cpu_ratio_early": ("group", "than"),
+    "cpu_ratio_other": ("group", "than", "ratio"),
+    # So few bytes were written to a device.
+    "io_none": ("group", "written", "wanted"),
     # This process is still there.
     "still_there": ("pid", "comm"),
     # Nobody fits, so there is no right answer yet.

@@ -13,7 +13,7 @@ from typing import Any
 from engine.errors import BadInput
 from engine.observe.model import Observation, Process
 from engine.predicates import arguments as arg
-from engine.predicates import processes, things
+from engine.predicates import groups, processes, things
 from engine.predicates.arguments import Argument
 from engine.predicates.codes import Result, fails, holds
 from engine.predicates.world import World
@@ -109,6 +109,8 @@ def _words(value: Any) -> list[str]:
 
 _PLACE = Argument(arg.one_of(*things.PLACES), required=True)
 _NAME = Argument(arg.text, required=True)
+_GROUP = Argument(arg.path, required=True)
+_MIN = Argument(arg.number)
 
 #: name -> predicate.
 PREDICATES: dict[str, Predicate] = {
@@ -154,6 +156,24 @@ PREDICATES: dict[str, Predicate] = {
         },
         _pure(things.link),
     ),
+    "process_in_cgroup": Predicate(
+        {
+            "group": _GROUP,
+            "controller": Argument(arg.one_of(*groups.CONTROLLERS)),
+            "comm": Argument(arg.text),
+        },
+        _pure(groups.process_in_cgroup),
+    ),
+    "cgroup_limit": Predicate(
+        {"group": _GROUP, "what": Argument(arg.one_of(*groups.LIMITS), required=True), "min": _MIN, "max": _MIN},
+        _pure(groups.cgroup_limit),
+    ),
+    "cgroup_throttled": Predicate({"group": _GROUP, "min": _MIN}, _pure(groups.cgroup_throttled)),
+    "oom_killed": Predicate({"group": _GROUP, "min": _MIN}, _pure(groups.oom_killed)),
+    "pids_refused": Predicate({"group": _GROUP, "min": _MIN}, _pure(groups.pids_refused)),
+    "cgroup_frozen": Predicate({"group": _GROUP, "frozen": Argument(arg.flag)}, _pure(groups.cgroup_frozen)),
+    "cpu_ratio": Predicate({"group": _GROUP, "than": _GROUP, "min": _MIN, "max": _MIN}, _pure(groups.cpu_ratio)),
+    "io_written": Predicate({"group": _GROUP, "min": _MIN}, _pure(groups.io_written)),
     "answer": Predicate(
         {
             "name": _NAME,

@@ -44,7 +44,9 @@ class MiniLab:
         self.observer = Observer(self.view())
 
     def view(self) -> LabView:
-        return LabView("mini", self.init, (self.group.processes_path,), dict(self.terminals))
+        group = self.group
+        v1, unified = frozenset(group.hierarchy.v1), group.path("")
+        return LabView("mini", self.init, (group.processes_path,), dict(self.terminals), group.trees(), v1, unified)
 
     def spawn(self, *argv: str, terminal: str | None = None) -> None:
         """Start a program in the lab, as its root; on a new terminal of this name if one is given."""

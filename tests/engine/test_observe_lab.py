@@ -69,7 +69,8 @@ def test_observation_travels_as_json(shell: MiniLab) -> None:
     argv = [one["argv"] for one in told["processes"] if one["comm"] == "sleep"]
     assert argv == [["\\xff\\xfe", "60"]]
     assert set(told) == {
-        *("lab", "revision", "at", "init", "processes", "namespaces", "mounts", "links", "cgroups", "truncated")
+        *("lab", "revision", "at", "init", "processes", "namespaces", "mounts", "links", "cgroups", "truncated"),
+        "controllers",
     }
     json.dumps(shell.observer.where("lab").to_dict())
 
