@@ -53,8 +53,13 @@ def nothing_left() -> Iterator[None]:
     assert not found, "left on the machine after the tests:\n  " + "\n  ".join(found)
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Without root, the tests that need it are skipped by name instead of failing one by one."""
+    """Browser tests go last: Playwright keeps an event loop running in this thread, and no other test could run its own.
+
+    Without root, the tests that need it are skipped by name instead of failing one by one.
+    """
+    items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
     if os.geteuid() == 0:
         return
     for item in items:
