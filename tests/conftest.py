@@ -55,7 +55,8 @@ def nothing_left() -> Iterator[None]:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Browser tests go last: Playwright keeps an event loop running in this thread, and no other test could run its own.
+    """Browser tests go last: Playwright keeps an event loop running in this thread, and no other test could run its
+    own.
 
     Without root, the tests that need it are skipped by name instead of failing one by one.
     """
