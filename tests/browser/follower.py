@@ -7,6 +7,7 @@ answered. What it consumed is kept whole, and every departure from "each byte on
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from tests.web.lab_client import NAMESPACE, Browser
 
 ACK_BYTES = 16 * 1024
 ANSWER_S = 15.0
+CONNECT_S = 3.0
 HEAL_S = 60.0
 LESSON = "namespaces"
 Problems = (socketio.exceptions.SocketIOError, requests.RequestException, OSError)
@@ -73,6 +75,7 @@ class Follower:
         self._broken = threading.Event()
         self._ending = threading.Event()
         self._client: Any = None
+        self._dead = threading.Event()
         self._keeper = threading.Thread(target=self._keep, name="follower")
 
     # -- life ---------------------------------------------------------------------------------------------------------
@@ -96,17 +99,23 @@ class Follower:
 
     def until_up(self) -> None:
         """Wait until it is connected and every terminal is attached."""
-        assert self._up.wait(HEAL_S), f"not back within {HEAL_S:.0f} s; {self.wrong[-5:]} {self.told[-5:]}"
+        assert self._up.wait(HEAL_S), f"not back within {HEAL_S:.0f} s; {self.wrong[-5:]} {str(self.told[-5:])[:999]}"
 
     @property
     def up(self) -> bool:
         return self._up.is_set()
 
-    def cut(self) -> None:
-        """Break the line, as when a cable is pulled: nothing is said to the server."""
-        sock = self._client.eio.ws.sock if self._client is not None else None
-        if sock is not None:
-            sock.close()
+    def cut(self) -> bool:
+        """Break the line, as when a process dies: nothing is said to the server. Whether there was one."""
+        client = self._client
+        websocket = None if client is None or self._dead.is_set() else client.eio.ws
+        if websocket is None or websocket.sock is None:
+            return False
+        try:
+            websocket.sock.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            return False
+        return True
 
     def _keep(self) -> None:
         while not self._ending.is_set():
@@ -144,7 +153,8 @@ class Follower:
         for event, heard in (("output", self._output), ("reset", self._reset), ("exit", self._exit)):
             client.on(event, heard, namespace=NAMESPACE)
         client.on("*", lambda event, *args: self._hear(event, *args), namespace=NAMESPACE)
-        client.on("disconnect", lambda *_: self._broken.set(), namespace=NAMESPACE)
+        dead = threading.Event()
+        client.on("disconnect", lambda *_: (dead.set(), self._broken.set()), namespace=NAMESPACE)
         browser.boot["token"] = browser.get("/api/page-token").json()["token"]
         client.connect(
             browser.url,
@@ -153,9 +163,9 @@ class Follower:
             transports=["websocket"],
             namespaces=[NAMESPACE],
             socketio_path=browser.boot["socket"]["path"].lstrip("/"),
-            wait_timeout=ANSWER_S,
+            wait_timeout=CONNECT_S,
         )
-        self._client = client
+        self._client, self._dead = client, dead
         opened = self.ask("open", self._hello)
         self.told.append(("open", opened))
         assert opened.get("lab"), opened
@@ -190,10 +200,21 @@ class Follower:
 
     def ask(self, event: str, body: Any) -> Any:
         """Ask and wait for the answer; raises SocketIOError or OSError when the line breaks."""
-        client = self._client
+        client, dead = self._client, self._dead
         if client is None:
             raise socketio.exceptions.DisconnectedError
-        return client.call(event, body, namespace=NAMESPACE, timeout=ANSWER_S)
+        answered, answers = threading.Event(), []
+
+        def answer(*values: Any) -> None:
+            answers.extend(values)
+            answered.set()
+
+        client.emit(event, body, namespace=NAMESPACE, callback=answer)
+        end = time.monotonic() + ANSWER_S
+        while not answered.wait(0.01):
+            if dead.is_set() or time.monotonic() > end:
+                raise socketio.exceptions.DisconnectedError(f"no answer to {event}")
+        return answers[0]
 
     def input(self, name: str, data: bytes) -> bool:
         """Type; False when the page is offline, as which it would say that nothing was sent."""

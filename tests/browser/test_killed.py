@@ -22,6 +22,7 @@ from tests.browser.stack import Stack, wait_until
 
 pytestmark = [pytest.mark.root, pytest.mark.browser, pytest.mark.slow]
 KILLS = 20
+CUTS = 200
 _PID = re.compile(rb"<(\d+)>\r\n")
 SEED = 2014
 
@@ -145,3 +146,17 @@ def test_killing_the_engine_20_times_loses_no_byte(work: Work) -> None:
     total = work.end()
     assert work.page.connects == connects
     print(f"{KILLS} kills of the engine: {total:,} bytes, {work.blocks} blocks")
+
+
+def test_200_broken_lines_lose_no_byte(work: Work) -> None:
+    """The page's connection breaks at any moment, also before it has attached its terminals again."""
+    chance, cuts = random.Random(SEED), 0
+    while cuts < CUTS:
+        if cuts % 4:
+            work.page.until_up()
+        work.page.pause(chance.uniform(0, 0.03))
+        cuts += work.page.cut()
+    work.page.until_up()
+    work.goes_on()
+    total = work.end()
+    print(f"{cuts} broken lines: {total:,} bytes, {work.blocks} blocks")
