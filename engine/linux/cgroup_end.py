@@ -76,8 +76,9 @@ def thaw(path: Path) -> None:
     on_v2 = (path / "cgroup.freeze").exists()
     try:
         _write(path / ("cgroup.freeze" if on_v2 else "freezer.state"), "0" if on_v2 else "THAWED")
-    except FileNotFoundError:
-        return
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENODEV):
+            raise
 
 
 def kill(path: Path, freezer: Path | None) -> None:
@@ -91,6 +92,9 @@ def kill(path: Path, freezer: Path | None) -> None:
         _write(path / "cgroup.kill", "1")  # Linux 5.14, v2: all at once, no fork escapes
     except FileNotFoundError:
         _kill_one_by_one(path, freezer)
+    except OSError as error:
+        if error.errno != errno.ENODEV:  # removed between open(2) and write(2): nobody was in it
+            raise
     # On v1 a frozen process keeps even a SIGKILL waiting; a learner may have frozen any group of his.
     for directory in directories_below(freezer) if freezer else []:
         thaw(directory)

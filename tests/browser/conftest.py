@@ -26,7 +26,8 @@ def stack() -> Iterator[Stack]:
         yield running
 
 
-@pytest.fixture(scope="session")
+# Not for the session: until Playwright is stopped an asyncio loop runs in this thread, and nobody else gets one.
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     """One browser process."""
     with sync_playwright() as playwright:

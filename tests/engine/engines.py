@@ -60,11 +60,16 @@ class Engine:
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-S", str(ZYGOTE), *arguments], stdout=subprocess.PIPE, env={}
         )
-        assert self._process.stdout is not None
-        assert self._process.stdout.readline() == b"ready\n"
-        self.groups = cgroups.Cgroups.detect().root(self.settings.instance)
-        base.ensure(ImageStore(self._images))  # once a session, and slow where the processor is emulated (tests/vm)
-        self.run(self._begin())
+        try:
+            assert self._process.stdout is not None
+            assert self._process.stdout.readline() == b"ready\n"
+            self.groups = cgroups.Cgroups.detect().root(self.settings.instance)
+            base.ensure(ImageStore(self._images))  # once a session, and slow where the processor is emulated (tests/vm)
+            self.run(self._begin())
+        except BaseException:  # nobody calls __exit__ then
+            self._process.kill()
+            self._process.wait()
+            raise
         return self
 
     async def _begin(self) -> None:

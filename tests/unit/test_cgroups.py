@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -283,3 +284,14 @@ def test_usage_of_v1(tmp_path: Path) -> None:
     usage = cgroup_usage.usage_v1(dict.fromkeys(("memory", "cpu", "cpuacct"), tmp_path))
     assert (usage.memory_bytes, usage.memory_limit_bytes, usage.cache_bytes, usage.oom_kills) == (4096, None, 2048, 2)
     assert (usage.cpu_us, usage.cpu_quota_us, usage.throttled_us, usage.pids) == (77, None, 900, None)
+
+
+def test_a_group_that_goes_while_it_is_ended_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two who end one group at once: the second finds it gone between open(2) and write(2), ENODEV, and is content."""
+
+    def gone(path: Path, value: str) -> None:
+        raise OSError(errno.ENODEV, "No such device")
+
+    monkeypatch.setattr(cgroup_end, "_write", gone)
+    cgroup_end.kill(tmp_path, None)
+    cgroup_end.thaw(tmp_path)
