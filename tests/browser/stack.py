@@ -34,20 +34,33 @@ PROGRAMS = {"web": b"web.serve", "engine": b"engine.daemon", "zygote": b"zygote.
 class Stack:
     """One running Hako; use as a context manager."""
 
-    def __init__(self, instance: str) -> None:
+    def __init__(self, instance: str, images_of: Stack | None = None) -> None:
         # Not pytest's folder: its parents are closed to other users, and the web process is one.
         self.instance, self.folder = instance, Path(tempfile.mkdtemp(prefix=f"{instance}-"))
         self.log = self.folder / "up.log"
         self.url = os.environ.get("HAKO_BROWSER_URL", "").rstrip("/")
         self.data = Path(os.environ.get("HAKO_BROWSER_DATA", self.folder / "data"))
         self.process: subprocess.Popen[bytes] | None = None
+        self._images_of = images_of
 
     def __enter__(self) -> Stack:
         if self.url:
             return self
-        port = _free_port()
-        self.url = f"http://127.0.0.1:{port}"
+        self.url = f"http://127.0.0.1:{_free_port()}"
         self.folder.chmod(0o755)
+        if self._images_of is not None:
+            self.data.mkdir()
+            for part in ("images", "layers"):
+                (self.data / part).symlink_to(self._images_of.data / part)
+        try:
+            self.up()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def up(self) -> None:
+        """`hako up`, waited for until the page answers."""
         env = {
             **os.environ,
             "HAKO_INSTANCE": self.instance,
@@ -55,10 +68,16 @@ class Stack:
             "HAKO_RUN": str(self.folder / "run"),
             "PYTHONPATH": str(ROOT),
         }
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen([sys.executable, "-c", UP, str(port)], env=env, stdout=log, stderr=log)
+        command = [sys.executable, "-c", UP, self.url.rpartition(":")[2]]
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(command, env=env, stdout=log, stderr=log)
         wait_until(self._ready, f"Hako answers; its log is {self.log}", READY_S)
-        return self
+
+    def kill_up(self) -> None:
+        """kill -9 of the supervisor."""
+        assert self.process is not None, "not with HAKO_BROWSER_URL"
+        self.process.kill()
+        self.process.wait()
 
     def __exit__(self, *_: object) -> None:
         if self.process is not None:
