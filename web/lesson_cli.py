@@ -58,11 +58,12 @@ def test(root: Path | None, socket: Path | None, only: str | None, names: tuple[
     """Do the checks tell right from wrong? Each solution and each wrong action is tried in a fresh lab."""
     settings = WebSettings()
     catalogue = lessons.load(root or Paths.of(settings).lessons)
-    chosen = _chosen(catalogue, names)
+    _must_match(catalogue, names)
     try:
         with EngineClient(socket or settings.lab_socket, reconnect=False) as engine:
-            engine.engine_info()
-            problems = sum(_try(engine, lesson, only) for lesson in chosen)
+            catalogue.choose(engine.engine_info().cgroup)
+            asked = [lesson for lesson in catalogue.lessons if _asked(lesson.slug, names)]
+            problems = sum(_try(engine, lesson, only) for lesson in asked)
     except (EngineError, OSError) as error:
         raise click.ClickException(f"{error} Is the engine running? `./hako up` starts it.") from None
     sys.exit(1 if problems or catalogue.errors else 0)
@@ -77,13 +78,12 @@ def result_codes(words: Translations) -> set[str]:
     return found - {"broken"}
 
 
-def _chosen(catalogue: Catalogue, names: tuple[str, ...]) -> list[Lesson]:
+def _must_match(catalogue: Catalogue, names: tuple[str, ...]) -> None:
+    """Say what cannot be read. Raises ClickException when no lesson is left that was asked for."""
     for error in catalogue.errors:
         click.echo(str(error), err=True)
-    chosen = [lesson for lesson in catalogue.lessons if _asked(lesson.slug, names)]
-    if not chosen:
+    if not any(_asked(lesson.slug, names) for lesson in catalogue.lessons):
         raise click.ClickException(f"No lesson in {catalogue.root} matches {' '.join(names) or 'NN-slug'}.")
-    return chosen
 
 
 def _try(engine: EngineClient, lesson: Lesson, only: str | None) -> int:

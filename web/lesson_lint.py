@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from web import bounded, lessons
-from web.lesson_model import LANGS, Lesson, LessonError, Step
+from web.lesson_model import CGROUPS, LANGS, Lesson, LessonError, Step
 
 HINTS = 3
 """How many stages of hints a step has: a thought, a direction, the commands."""
@@ -42,6 +43,7 @@ AVOID: Mapping[str, Mapping[str, str]] = {
 _FENCE = re.compile(r"^(`{3,})([^\n`]*)\n(.*?)^\1[ \t]*$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"(?<!`)\[[^\]\n]+\]\(([^)\s]+)\)")
 _FIGURE = re.compile(r"^:::figure +(\S+)", re.MULTILINE)
+_WHEN = re.compile(r"^:::when +(\S+)", re.MULTILINE)
 _PLACE = re.compile(r"‹[^›]+›")
 _SOURCE = re.compile(r"(?:\.\./)+source/([^#]+)(?:#(.+))?")
 
@@ -64,7 +66,7 @@ def lint(folder: Path, source: Path, codes: Iterable[str], predicates: Iterable[
         predicates: the names of the engine's predicates; none given: not checked.
     """
     try:
-        lesson = lessons.lesson(folder)
+        variants = [lessons.lesson(folder, cgroup) for cgroup in CGROUPS]
     except LessonError as error:
         return [error]
     texts = {lang: bounded.text(folder / f"{lang}.md", f"{folder.name}/{lang}.md") for lang in LANGS}
@@ -74,11 +76,13 @@ def lint(folder: Path, source: Path, codes: Iterable[str], predicates: Iterable[
         found += _words(name, lang, text)
         found += _links(name, text, source)
         found += _places(name, text)
+        found += _both(name, text)
     found += _figures(folder, texts)
-    found += _order(lesson)
-    for step in lesson.steps:
-        found += _step(lesson, step, set(codes), sorted(predicates))
-    return found
+    found += _order(variants[0])
+    for lesson in variants:
+        for step in lesson.steps:
+            found += _step(lesson, step, set(codes), sorted(predicates))
+    return list({str(error): error for error in found}.values())
 
 
 def predicate_names(source: Path) -> list[str]:
@@ -101,7 +105,12 @@ def _is_name(node: ast.expr, name: str) -> bool:
 def _equal(folder: Path, texts: Mapping[str, str]) -> Iterator[LessonError]:
     """Code blocks, links and figures are the same in all languages, one by one."""
     first = LANGS[0]
-    for kind, collect in (("code block", _fences), ("link", _targets), ("figure", _figure_names)):
+    for kind, collect in (
+        ("code block", _fences),
+        ("link", _targets),
+        ("figure", _figure_names),
+        ("variant", _variants),
+    ):
         wanted = collect(texts[first])
         for lang in LANGS[1:]:
             here = collect(texts[lang])
@@ -164,6 +173,16 @@ def _places(name: str, text: str) -> Iterator[LessonError]:
             yield LessonError(name, line, "a run block with a ‹place›; expected ```edit")
         if mode in ("run", "edit") and ("\t" in code or len(code.encode()) > 2000 or not code.strip()):
             yield LessonError(name, line, "cannot be typed; expected 1 to 2000 bytes without tabs")
+
+
+def _both(name: str, text: str) -> Iterator[LessonError]:
+    """In each section, what is said for one version of cgroups is said for the other as well."""
+    for section in re.split(r"^(?=## )", text, flags=re.MULTILINE):
+        said = Counter(one.what for one in _variants(section))
+        line = text.count("\n", 0, text.find(section)) + 1
+        for version in CGROUPS if said else ():
+            if said[f"cgroup={version}"] != max(said.values()):
+                yield LessonError(name, line, f"says less for cgroup {version}; expected a :::when cgroup={version}")
 
 
 def _figures(folder: Path, texts: Mapping[str, str]) -> Iterator[LessonError]:
@@ -245,6 +264,10 @@ def _targets(text: str) -> list[_Found]:
 
 def _figure_names(text: str) -> list[_Found]:
     return [_Found(m[1], text.count("\n", 0, m.start()) + 1) for m in _FIGURE.finditer(text)]
+
+
+def _variants(text: str) -> list[_Found]:
+    return [_Found(m[1], text.count("\n", 0, m.start()) + 1) for m in _WHEN.finditer(text)]
 
 
 def _short(text: str) -> str:

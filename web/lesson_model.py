@@ -15,6 +15,10 @@ from typing import Any, Protocol, TypeVar
 
 LANGS = ("ja", "en")
 
+CGROUPS = ("v1", "v2")
+"""Versions of cgroups a lesson can have its own commands and checks for. A hybrid kernel, whose controllers are v1's,
+counts as v1."""
+
 Words = Mapping[str, str]
 Predicate = Mapping[str, Mapping[str, Any]]
 
@@ -174,13 +178,23 @@ class Lesson:
         return by_id(self.steps, ref)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Catalogue:
-    """All lessons that could be read, in order, and the mistakes in those that could not."""
+    """All lessons that could be read, in order, told for one version of cgroups; and the mistakes in the others."""
 
     root: Path
-    lessons: tuple[Lesson, ...]
+    variants: Mapping[str, tuple[Lesson, ...]]
+    """The same lessons for each of CGROUPS."""
     errors: tuple[LessonError, ...]
+    cgroup: str = CGROUPS[-1]
+
+    @property
+    def lessons(self) -> tuple[Lesson, ...]:
+        return self.variants[self.cgroup]
+
+    def choose(self, kind: str) -> None:
+        """Tell the lessons for this kernel from now on: "v1", "v2" or "hybrid", as the engine says it."""
+        self.cgroup = cgroup_of(kind)
 
     def get(self, slug: str) -> Lesson:
         """A lesson by folder name, id or number as text. Raises KeyError when there is none."""
@@ -188,6 +202,11 @@ class Catalogue:
             if slug in (lesson.slug, lesson.id, str(lesson.number)):
                 return lesson
         raise KeyError(slug)
+
+
+def cgroup_of(kind: str) -> str:
+    """Which of CGROUPS a kernel with this kind of cgroups gets."""
+    return "v1" if kind in ("v1", "hybrid") else "v2"
 
 
 class _HasId(Protocol):

@@ -13,6 +13,9 @@ lesson.yaml holds what is the same in every language:
         solve:   {type: "unshare -u bash\\n…"}  or  {type: [{terminal: lab, text: …}]}  and/or  {run: script}
         wrong:   [{id: plain-hostname, type: "hostname box\\n", check: own-name, code: process_in_ns.lab_hostname}]
 
+Where cgroup v1 and v2 need other actions, `when: {cgroup: v1}` beside the keys of a check, a wrong action or one of
+several solutions says for whom it is: solve: [{when: {cgroup: v1}, type: …}, {when: {cgroup: v2}, type: …}].
+
 `type` is typed into a terminal as a person would (a plain text goes to a terminal of its own, named "show", so that a
 learner watches it and what it starts stays alive with that terminal). `run` is a script run by the engine beside the
 terminals, for preparation that needs no watching.
@@ -22,12 +25,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
 
 from web import bounded
-from web.lesson_model import Action, LessonError, Typed
+from web.lesson_model import CGROUPS, Action, LessonError, Typed
 from web.markup import NAMESPACES
 
 SHOW = "show"
@@ -43,12 +46,24 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
+class WhenModel(_Strict):
+    cgroup: Literal["v1", "v2"]
+
+
+class _Variant(_Strict):
+    when: WhenModel | None = None
+
+    def fits(self, cgroup: str) -> bool:
+        """Whether it is for kernels with this version of cgroups."""
+        return self.when is None or self.when.cgroup == cgroup
+
+
 class TypedModel(_Strict):
     terminal: Terminal = SHOW
     text: Script
 
 
-class ActionModel(_Strict):
+class ActionModel(_Variant):
     type: list[TypedModel] = []
     run: str = Field("", max_length=4000)
 
@@ -67,7 +82,7 @@ class WrongModel(ActionModel):
     code: Code
 
 
-class CheckModel(_Strict):
+class CheckModel(_Variant):
     id: Slug
     predicates: list[dict[str, dict[str, Any]]] = Field(min_length=1, max_length=8)
 
@@ -86,8 +101,13 @@ class StepModel(_Strict):
     view: Slug = "namespaces"
     setup: str = Field("", max_length=4000)
     checks: list[CheckModel] = Field(min_length=1, max_length=6)
-    solve: ActionModel
-    wrong: list[WrongModel] = Field(min_length=1, max_length=6)
+    solve: list[ActionModel] = Field(min_length=1, max_length=len(CGROUPS))
+    wrong: list[WrongModel] = Field(min_length=1, max_length=8)
+
+    @field_validator("solve", mode="before")
+    @classmethod
+    def _one_for_all(cls, value: object) -> object:
+        return value if isinstance(value, list) else [value]
 
 
 class LessonModel(_Strict):
@@ -147,20 +167,36 @@ def read(path: Path, name: str) -> tuple[LessonModel, Lines]:
 
 def _check_step(lines: Lines, index: int, step: StepModel) -> None:
     here = ("steps", index)
-    checks = [check.id for check in step.checks]
-    _unique(lines, (*here, "checks"), checks)
-    _unique(lines, (*here, "wrong"), [wrong.id for wrong in step.wrong])
-    if not (step.solve.type or step.solve.run):
-        raise LessonError(lines.name, lines.at(*here, "solve"), "solve does nothing; expected `type` or `run`")
+    _unique(lines, (*here, "checks"), [check.id for check in step.checks])
+    for cgroup in CGROUPS:
+        checks = [check.id for check in step.checks if check.fits(cgroup)]
+        solutions = [one for one in step.solve if one.fits(cgroup)]
+        if len(solutions) != 1:
+            said = f"{len(solutions)} solutions for cgroup {cgroup}; expected one"
+            raise LessonError(lines.name, lines.at(*here, "solve"), said)
+        if not (solutions[0].type or solutions[0].run):
+            raise LessonError(lines.name, lines.at(*here, "solve"), "solve does nothing; expected `type` or `run`")
+        for key, found in (("checks", checks), ("wrong", [one for one in step.wrong if one.fits(cgroup)])):
+            if not found:
+                raise LessonError(lines.name, lines.at(*here, key), f"no {key} for cgroup {cgroup}; expected one")
+        _check_wrong(lines, here, step, cgroup, checks)
+
+
+def _check_wrong(lines: Lines, here: Sequence[str | int], step: StepModel, cgroup: str, checks: list[str]) -> None:
+    seen: list[str] = []
     for number, wrong in enumerate(step.wrong):
+        if not wrong.fits(cgroup):
+            continue
         at = lines.at(*here, "wrong", number, "check")
+        if wrong.id in seen:
+            at = lines.at(*here, "wrong", number)
+            raise LessonError(lines.name, at, f'the id "{wrong.id}" is there already; expected another')
+        seen.append(wrong.id)
         if wrong.check not in checks:
             hint = bounded.nearest(wrong.check, checks)
-            raise LessonError(
-                lines.name,
-                at,
-                f'no check "{wrong.check}" in the step "{step.id}"; expected one of {", ".join(checks)}{hint}',
-            )
+            known = ", ".join(checks)
+            said = f'no check "{wrong.check}" in the step "{step.id}"; expected one of {known}{hint}'
+            raise LessonError(lines.name, at, said)
 
 
 def _unique(lines: Lines, path: Sequence[str | int], ids: list[str]) -> None:
@@ -193,6 +229,7 @@ def _fields_at(path: Sequence[str | int]) -> list[str]:
         "solve": ActionModel,
         "wrong": WrongModel,
         "type": TypedModel,
+        "when": WhenModel,
     }
     for part in path:
         model = inner.get(str(part), model)

@@ -30,6 +30,7 @@ DIRECTIVES = {
     "quiz": "ID",
     "check": "ID",  # the goal in one line, then "- `code`: advice" for results that need their own
     "hint": "",
+    "when": "cgroup=v1",  # or v2: text and commands for kernels with that version of cgroups
     "learnt": "",
     "notes": "",  # for the instructor
 }

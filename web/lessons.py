@@ -14,6 +14,7 @@ from pathlib import Path
 
 from web import bounded, figures, lesson_schema, lesson_text, markup
 from web.lesson_model import (
+    CGROUPS,
     LANGS,
     Block,
     Catalogue,
@@ -31,30 +32,34 @@ from web.lesson_text import OUTRO, Chunk, Section
 
 __all__ = ["LANGS", "Catalogue", "Lesson", "LessonError", "lesson", "load"]
 
+_OTHER_KERNEL = {"ja": "cgroup {version}では", "en": "On cgroup {version}"}
+
 _FOLDER = re.compile(r"(\d{2})-([a-z0-9]+(?:-[a-z0-9]+)*)")
 
 
 def load(root: Path) -> Catalogue:
     """All lessons below `root`, by number. A folder whose name is not NN-slug is no lesson and passed over."""
-    lessons: list[Lesson] = []
+    variants: dict[str, list[Lesson]] = {cgroup: [] for cgroup in CGROUPS}
     errors: list[LessonError] = []
     for folder in sorted(root.iterdir()) if root.is_dir() else []:
         if not (folder.is_dir() and _FOLDER.fullmatch(folder.name)):
             continue
         try:
-            found = lesson(folder)
-            if any(other.number == found.number or other.id == found.id for other in lessons):
+            found = {cgroup: lesson(folder, cgroup) for cgroup in CGROUPS}
+            one = found[CGROUPS[0]]
+            if any(other.number == one.number or other.id == one.id for other in variants[CGROUPS[0]]):
                 raise LessonError(
                     f"{folder.name}/lesson.yaml", 1, "has the number or id of another lesson; expected its own"
                 )
-            lessons.append(found)
+            for cgroup, told in found.items():
+                variants[cgroup].append(told)
         except LessonError as error:
             errors.append(error)
-    return Catalogue(root, tuple(lessons), tuple(errors))
+    return Catalogue(root, {cgroup: tuple(told) for cgroup, told in variants.items()}, tuple(errors))
 
 
-def lesson(folder: Path) -> Lesson:
-    """One lesson.
+def lesson(folder: Path, cgroup: str = CGROUPS[-1]) -> Lesson:
+    """One lesson, told for kernels with this version of cgroups.
 
     Raises:
         LessonError: at the first mistake, with file, line and what was expected.
@@ -62,11 +67,11 @@ def lesson(folder: Path) -> Lesson:
     name = _FOLDER.fullmatch(folder.name)
     if not name:
         raise LessonError(folder.name, 0, "expected a folder named NN-slug, as 03-namespaces")
-    model, lines = lesson_schema.read(folder / "lesson.yaml", f"{folder.name}/lesson.yaml")
-    words = {lang: _Words(folder, lang) for lang in LANGS}
+    model, _ = lesson_schema.read(folder / "lesson.yaml", f"{folder.name}/lesson.yaml")
+    words = {lang: _Words(folder, lang, cgroup) for lang in LANGS}
     for text in words.values():
         text.expect_steps([step.id for step in model.steps])
-    steps = tuple(_step(step, words, lines.at("steps", index)) for index, step in enumerate(model.steps))
+    steps = tuple(_step(step, words, cgroup) for step in model.steps)
     return Lesson(
         number=int(name[1]),
         slug=folder.name,
@@ -97,8 +102,8 @@ class _StepWords:
 class _Words:
     """One language's file of one lesson."""
 
-    def __init__(self, folder: Path, lang: str) -> None:
-        self.folder, self.lang = folder, lang
+    def __init__(self, folder: Path, lang: str, cgroup: str) -> None:
+        self.folder, self.lang, self.cgroup = folder, lang, cgroup
         self.name = f"{folder.name}/{lang}.md"
         found = lesson_text.sections(bounded.text(folder / f"{lang}.md", self.name), self.name)
         self.head = found[0]
@@ -162,7 +167,24 @@ class _Words:
                     else f'<aside class="{chunk.kind}">\n{rendered.html}</aside>\n'
                 )
                 parts.append(Part("html", html))
+            elif chunk.kind == "when":
+                html, found = self._when(chunk, prefix, len(blocks) + 1)
+                blocks += found
+                parts.append(Part("html", html))
         return parts, blocks
+
+    def _when(self, chunk: Chunk, prefix: str, first: int) -> tuple[str, list[Block]]:
+        """Text for one version of cgroups: this kernel's as any other, the other's folded up, with nothing to run."""
+        name, _, version = chunk.arg.partition("=")
+        if name != "cgroup" or version not in CGROUPS:
+            expected = " or ".join(f"cgroup={one}" for one in CGROUPS)
+            raise LessonError(self.name, chunk.line - 1, f":::when {chunk.arg}: expected {expected}")
+        if version == self.cgroup:
+            rendered = self.render(chunk, prefix, first)
+            return rendered.html, rendered.blocks
+        html = re.sub(r'data-mode="(?:run|edit)"', 'data-mode="copy"', self.render(chunk, f"{prefix}-{version}").html)
+        summary = _OTHER_KERNEL[self.lang].format(version=version)
+        return f'<details class="other-kernel"><summary>{summary}</summary>\n{html}</details>\n', []
 
     def hints(self, section: Section) -> tuple[str, ...]:
         return tuple(
@@ -202,7 +224,7 @@ class _Words:
         return rendered
 
 
-def _step(model: lesson_schema.StepModel, words: dict[str, _Words], line: int) -> Step:
+def _step(model: lesson_schema.StepModel, words: dict[str, _Words], cgroup: str) -> Step:
     here = {lang: text.section(model.id) for lang, text in words.items()}
     pieces = {lang: text.parts(here[lang], model.id) for lang, text in words.items()}
     predictions = tuple(
@@ -221,14 +243,14 @@ def _step(model: lesson_schema.StepModel, words: dict[str, _Words], line: int) -
             for lang, (parts, _) in pieces.items()
         },
         parts={lang: tuple(parts) for lang, (parts, _) in pieces.items()},
-        checks=tuple(_check(check, words, model.id) for check in model.checks),
+        checks=tuple(_check(check, words, model.id) for check in model.checks if check.fits(cgroup)),
         predictions=predictions,
         hints={lang: text.hints(here[lang]) for lang, text in words.items()},
         learnt=learnt,
         notes={lang: text.joined(here[lang], "notes") for lang, text in words.items()},
         setup=model.setup,
-        solve=model.solve.action(),
-        wrong=tuple(Wrong(one.id, one.action(), one.check, one.code) for one in model.wrong),
+        solve=next(one for one in model.solve if one.fits(cgroup)).action(),
+        wrong=tuple(Wrong(one.id, one.action(), one.check, one.code) for one in model.wrong if one.fits(cgroup)),
         terminals=tuple(model.terminals),
         view=model.view,
         blocks={lang: tuple(blocks) for lang, (_, blocks) in pieces.items()},

@@ -147,6 +147,7 @@ class Services:
 
     def _engine_back(self) -> None:
         _log.info("engine_connected")
+        self._learn_kernel()
         self.relay.reattach()
         self.rooms.watch_again()
         for page in self.pages.all():
@@ -160,6 +161,13 @@ class Services:
                 self._lab_state(Lab(lab, state="ended", reason="gone"))
             except EngineError as error:
                 _log.warning("lab_not_asked_for", lab=lab, reason=str(error))
+
+    def _learn_kernel(self) -> None:
+        """Tell the lessons for the engine's kernel: it is this machine's, so the first answer stays true."""
+        try:
+            self.catalogue.choose(self.engine.engine_info().cgroup)
+        except (Disconnected, EngineError) as error:
+            _log.warning("kernel_not_known", reason=str(error))
 
     def _lab_state(self, lab: Lab) -> None:
         for page in self.pages.of_lab(lab.id):

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import pytest
 
 from engine.client import EngineClient
+from engine.linux.cgroups import Cgroups
 from tests.lessons.conftest import ROOT
 from tests.lessons.learner import Learner
 from web import bounded, lesson_lint, lesson_trial, lessons, verdicts
@@ -19,11 +20,13 @@ from web.lesson_model import Lesson, Step
 from web.markup import MODES
 
 CATALOGUE = lessons.load(ROOT / "lessons")
+CATALOGUE.choose(Cgroups.detect().hierarchy.kind)
 STEPS = [(lesson, step) for lesson in CATALOGUE.lessons for step in lesson.steps]
 TRIALS = [(lesson, step, trial) for lesson, step in STEPS for trial in lesson_trial.trials(step)]
 
 _BLOCK = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _PLACE = re.compile(r"‹[^›]+›")
+_WHEN = re.compile(r"^:::when cgroup=(\S+)\n(.*?)^:::$", re.MULTILINE | re.DOTALL)
 
 
 def _name(value: object) -> str:
@@ -91,7 +94,8 @@ def _blocks(lesson: Lesson, step: Step) -> Iterator[tuple[str, str, str]]:
     text = bounded.text(ROOT / "lessons" / lesson.slug / "en.md", "en.md")
     section = re.search(rf"^## [^\n]*{{#{re.escape(step.id)}}}$(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
     assert section
-    for match in _BLOCK.finditer(section[1]):
+    ours = _WHEN.sub(lambda match: match[2] if match[1] == CATALOGUE.cgroup else "", section[1])
+    for match in _BLOCK.finditer(ours):
         mode, _, terminal = match[1].partition(" ")
         if mode in MODES or mode == "output":
             yield mode, terminal or "lab", match[2]

@@ -326,3 +326,35 @@ def test_unused_figures_are_said(folder: Path) -> None:
     """A figure nobody shows is a mistake too."""
     (folder / "figures" / "g.svg").write_text(FIGURE, "utf-8")
     assert any("g.svg: is used nowhere" in error for error in _lint(folder))
+
+
+def _with_variants(folder: Path) -> None:
+    """The small lesson, with text, a solution and a wrong action for each version of cgroups."""
+    for lang in LANGS:
+        block = ":::when cgroup={v}\nOn {v}.\n\n```run lab\necho {v}\n```\n:::\n\n"
+        both = block.format(v="v1") + block.format(v="v2")
+        _change(folder / f"{lang}.md", ":::figure f.svg", both + ":::figure f.svg")
+
+
+def test_each_kernel_gets_its_own_commands_and_sees_the_other(folder: Path) -> None:
+    """The other's are folded up and cannot be run; hybrid counts as v1."""
+    _with_variants(folder)
+    assert _lint(folder) == []
+    catalogue = lessons.load(folder.parent)
+    for kind, here, other in (("v1", "v1", "v2"), ("hybrid", "v1", "v2"), ("v2", "v2", "v1")):
+        catalogue.choose(kind)
+        step = catalogue.lessons[0].steps[0]
+        texts = [block.text for block in step.blocks["en"]]
+        assert f"echo {here}" in texts and f"echo {other}" not in texts
+        folded = step.html["en"].partition('<details class="other-kernel">')[2].partition("</details>")[0]
+        assert f"echo {other}" in folded and 'data-mode="run"' not in folded
+
+
+def test_what_is_said_for_one_version_only_is_a_mistake(folder: Path) -> None:
+    """And so is a version that there is not."""
+    _with_variants(folder)
+    for lang in LANGS:
+        _change(folder / f"{lang}.md", ":::when cgroup=v2", ":::when cgroup=v1")
+    assert any("says less for cgroup v2" in error for error in _lint(folder))
+    _change(folder / "ja.md", ":::when cgroup=v1", ":::when cgroup=v3")
+    assert any("expected cgroup=v1 or cgroup=v2" in error for error in _lint(folder))
