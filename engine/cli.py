@@ -1,7 +1,8 @@
 """The command line: which word goes to which module.
 
 `hako run` should cost little more than the container itself, so this module imports nothing until it knows the word:
-run, exec, ps, rm and images read their options with argparse (`cli_run.py`); everything else is click (`cli_tools.py`).
+those about containers read their options with argparse (`cli_run.py`); everything else is click (`cli_tools.py`), and
+is not there in a lab, whose engine knows containers only.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 
-CONTAINER_WORDS = ("run", "exec", "ps", "rm", "images")
+CONTAINER_WORDS = ("run", "exec", "ps", "rm", "images", "logs", "start", "stop")
 # What a shell and docker(1) say when the engine itself failed, before any program ran.
 ENGINE_FAILED = 125
 
@@ -24,8 +25,13 @@ def main(argv: list[str] | None = None) -> int:
             from engine import cli_run
 
             return cli_run.main(words)
-        from engine import cli_tools
-
+        try:
+            from engine import cli_tools
+        except ModuleNotFoundError as error:
+            if error.name != "click":
+                raise
+            print(f"hako: in a lab there are: {', '.join(CONTAINER_WORDS)}.", file=sys.stderr)
+            return 2
         return cli_tools.main(words)
     except EngineError as error:
         print(f"hako: {error.message}", file=sys.stderr)

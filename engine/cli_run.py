@@ -1,4 +1,4 @@
-"""hako run, exec, ps, rm, images: Docker's words, meanings, defaults and exit codes.
+"""hako run, exec, ps, rm, images, and the options of logs, start, stop: Docker's words, meanings, exit codes.
 
 125: the engine could not do it; 126: the command cannot be run; 127: there is no such command; 128 + n: ended by signal
 n; else the command's own status. Options are read with argparse and not with click, whose import would cost as much as
@@ -38,10 +38,12 @@ def run(engine: Connection, options: argparse.Namespace) -> int:
     _check_tty(options)
     container = engine.call("container.create", {"spec": run_spec(options)})["id"]
     wanted = {"container": container, "interactive": options.interactive, "explain": options.explain}
-    return _start(engine, "container.start", wanted, options, container)
+    return start_and_stay(engine, "container.start", wanted, options, container)
 
 
-def _start(engine: Connection, call: str, wanted: dict[str, Any], options: argparse.Namespace, name: str) -> int:
+def start_and_stay(
+    engine: Connection, call: str, wanted: dict[str, Any], options: argparse.Namespace, name: str
+) -> int:
     """Start a program by `call`, and stay with it unless detached."""
     if options.detach:
         session, started = None, engine.call(call, {**wanted, "attach": False})
@@ -111,7 +113,7 @@ def exec_(engine: Connection, options: argparse.Namespace) -> int:
         "rows": rows,
         "cols": cols,
     }
-    return _start(engine, "container.exec", wanted, options, options.container)
+    return start_and_stay(engine, "container.exec", wanted, options, options.container)
 
 
 def ps(engine: Connection, options: argparse.Namespace) -> int:
@@ -258,7 +260,47 @@ def _parser() -> argparse.ArgumentParser:
     removing.add_argument("-f", "--force", action="store_true", help="kill it first if it runs")
     removing.add_argument("containers", nargs="+", metavar="CONTAINER")
     _command(commands, "images", images, "List images")
+    _life_options(commands)
     return parser
+
+
+def _life(word: str) -> Any:
+    """logs, start, stop are carried out in cli_life.py, which is loaded only for them."""
+
+    def do(engine: Connection, options: argparse.Namespace) -> int:
+        from engine import cli_life
+
+        return int(getattr(cli_life, word)(engine, options))
+
+    return do
+
+
+def _life_options(commands: Any) -> None:
+    saying = _command(commands, "logs", _life("logs"), "Print what a container said")
+    saying.add_argument("-f", "--follow", action="store_true", help="go on until it ends")
+    saying.add_argument("container", metavar="CONTAINER")
+    starting = _command(commands, "start", _life("start"), "Start containers again")
+    starting.add_argument("-a", "--attach", action="store_true", help="stay with it")
+    starting.add_argument("-i", "--interactive", action="store_true", help="stay with it and keep stdin open")
+    starting.add_argument("containers", nargs="+", metavar="CONTAINER")
+    stopping = _command(commands, "stop", _life("stop"), "End containers: SIGTERM, then SIGKILL")
+    stopping.add_argument("-t", "--time", type=int, default=10, metavar="SECONDS", help="before SIGKILL (10)")
+    stopping.add_argument("-s", "--signal", type=signal_number, default=15, metavar="SIGNAL", help="instead of TERM")
+    stopping.add_argument("containers", nargs="+", metavar="CONTAINER")
+
+
+def signal_number(text: str) -> int:
+    """A signal by number or name, with or without SIG.
+
+    Raises:
+        BadInput: there is no such signal.
+    """
+    import signal
+
+    try:
+        return signal.Signals(int(text)) if text.isdigit() else signal.Signals["SIG" + text.upper().removeprefix("SIG")]
+    except (ValueError, KeyError):
+        raise BadInput(f"{text!r} is not a signal.", "Write e.g. TERM or 15.") from None
 
 
 def _command(commands: Any, name: str, do: Any, text: str) -> argparse.ArgumentParser:

@@ -34,7 +34,7 @@ def main(words: list[str]) -> int:
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def hako() -> None:
-    """Containers, made visible. See also: hako run, exec, ps, rm, images."""
+    """Containers, made visible. See also: hako run, exec, ps, rm, images, logs, start, stop."""
 
 
 @hako.command()

@@ -28,8 +28,9 @@ log = structlog.get_logger(__name__)
 
 PROGRAM = ["/usr/bin/python3", "-I", "-m", "engine.daemon_inner"]
 LISTENER = "listener"
-#: A start that lasted less than this is followed by a pause: the first of PAUSES_S, then the next.
-STEADY_S = 5.0
+#: A start that lasted less than this is followed by a pause: the first of PAUSES_S, then the next. One that ended well,
+#: being idle, need not have lasted as long.
+STEADY_S, IDLE_S = 5.0, 1.0
 PAUSES_S = (0.2, 1.0, 5.0, 30.0)
 
 
@@ -76,7 +77,7 @@ class InnerEngine:
         self._unwatch()
         self.process = process
         began = time.monotonic()
-        process.status.add_done_callback(lambda _: self._ended(began))
+        process.status.add_done_callback(lambda status: self._ended(began, status.result()))
 
     def close(self) -> None:
         """The lab is being unmade, or this daemon ends: watch no more."""
@@ -112,21 +113,21 @@ class InnerEngine:
             process = await lab_shell.enter(self._machine, self._lab, self.key, program, handed, info)
         except (EngineError, OSError) as error:
             log.warning("inner_engine_failed", lab=self._lab.id, error=str(error))
-            self._ended(began)
+            self._ended(began, 1)
             return
         if self._closed:
             self._machine.zygote.forget(self.key)
             return
         self.process = process
         log.info("inner_engine_started", lab=self._lab.id, ms=int((time.monotonic() - began) * 1000))
-        process.status.add_done_callback(lambda _: self._ended(began))
+        process.status.add_done_callback(lambda status: self._ended(began, status.result()))
 
-    def _ended(self, began: float) -> None:
+    def _ended(self, began: float, status: int) -> None:
         """It is gone; what it ran goes on under its own zygote, until the next one finds it."""
         if self.process is not None:
             self._machine.zygote.forget(self.key)
             self.process = None
-        if time.monotonic() - began >= STEADY_S:
+        if time.monotonic() - began >= (IDLE_S if status == 0 else STEADY_S):
             self._failures = 0
             self._again(0)
             return

@@ -7,6 +7,7 @@
     container.close_stdin, .signal {signal}, .pause, .resume, .remove {force}, .wait -> {status}, .list, .inspect
     container.resize {container|exec, rows, cols}   one-way
     terminal.ack {stream, consumed}                 one-way, as on lab.sock
+    container.stop, .logs                           lasting.py
     image.list, plan.explain {container}
 
 Output comes as `terminal.output` and `terminal.exit` events with the credit of `streams.py`: one stream for a terminal,
@@ -21,7 +22,7 @@ import os
 from dataclasses import dataclass, fields
 from typing import Any
 
-from engine.api import wire
+from engine.api import lasting, wire
 from engine.api.args import Args
 from engine.api.peer import Handler, Peer, abandonable
 from engine.api.pump import Feed, Pump
@@ -71,6 +72,8 @@ class EngineApi:
             "container.resume": lambda peer, args: self._containers.resume(self._container(args)),
             "container.remove": self.remove,
             "container.wait": abandonable(lambda peer, args: self.wait(peer, args)),
+            "container.stop": lambda peer, args: lasting.stop(self._containers, self._container(args), args),
+            "container.logs": self.logs,
             "container.list": lambda peer, args: [summary(each) for each in self._containers.all()],
             "container.inspect": self.inspect,
             "terminal.ack": self.ack,
@@ -145,6 +148,12 @@ class EngineApi:
             self._exec(args)[1].process.signal(number)
         else:
             self._containers.signal(self._container(args), number)
+
+    async def logs(self, peer: Peer, args: Args) -> wire.Message:
+        """What it said; see lasting.py."""
+        container = self._container(args)
+        running = self._running.get(container.id)
+        return await lasting.logs(self._containers, container, args, running.pumps.values() if running else ())
 
     # -- bytes --------------------------------------------------------------------------------------------------------
 

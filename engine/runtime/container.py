@@ -287,6 +287,10 @@ class Containers:
         container.execs[key] = made
         return made
 
+    def output(self, container: Container, start: dict[str, int], limit: int) -> dict[str, tuple[int, bytes]]:
+        """What it said in its last run; see logs.read."""
+        return logs.read(self._root / container.id, container.stdio, start, limit)
+
     def forget_exec(self, container: Container, made: Exec) -> None:
         """Let go of an exec whose end was seen."""
         if container.execs.pop(made.id, None) is not None:
