@@ -208,10 +208,10 @@ class Labs:
             if len(lab.terminals) >= self._settings.terminals_per_lab:
                 raise Exhausted(f"This lab has {len(lab.terminals)} terminals already.", "Close one.")
             lab.record.opened += 1
+            lab_record.save(self._folder, lab.record)  # before the shell is there: no id may ever come twice
             key = f"{lab.id}.{lab.record.opened}.{name}"
             terminal = await lab_shell.open_terminal(self._machine, lab, key, name, (rows, cols), list(args), cwd)
             lab.terminals[name] = terminal
-            lab_record.save(self._folder, lab.record)
             return terminal
 
     def close_terminal(self, lab: Lab, terminal: Terminal) -> None:
@@ -359,9 +359,11 @@ class Labs:
         self._watch(lab, process)
 
     def _recover_program(self, process: Process) -> None:
-        """Take a terminal back with its ring; let go of what belongs to no lab any more."""
+        """Take a terminal back with its ring, also one whose shell has ended: its last words and its exit code are in
+        it. Let go of what belongs to no lab any more.
+        """
         kind, lab = process.info.get("kind"), self._all.get(process.info.get("lab", ""))
-        if kind == "terminal" and lab is not None and process.running:
+        if kind == "terminal" and lab is not None:
             terminal = lab_shell.restore_terminal(lab, process)
             # Not a byte more until its page is back or given up (api/streams.py): it would overrun what the page lacks.
             terminal.read_until(terminal.offset)

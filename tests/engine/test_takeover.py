@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from engine.lab import Lab
-from engine.runtime.process import Zygote
-from tests.engine.engines import ROOT, ZYGOTE, Engine, open_fds
-from tests.engine.labs import sh
+from engine.runtime.process import StepFailed, Zygote
+from engine.terminal import Terminal
+from tests.engine.engines import ROOT, ZYGOTE, Engine, open_fds, wait_for
+from tests.engine.labs import sh, typed
 
 pytestmark = pytest.mark.root
 MANY = 1000
@@ -78,3 +79,40 @@ async def _find_all(path: Path) -> None:
         assert all(len(each.fds) == 4 for each in found)
     finally:
         zygote.close()
+
+
+def test_the_last_words_of_a_shell_that_ended_while_nobody_was_there_are_kept(own_engine: Engine) -> None:
+    """It printed and ended between two daemons: the next has all of it, and its exit code."""
+    engine = own_engine
+    lab = engine.run(engine.labs.create("tests"))
+    terminal = engine.run(engine.labs.terminal(lab, "lab", 24, 80))
+    engine.run(typed(terminal, b"echo rea''dy; read -t 0.5; echo la''st; exit 7\n", "ready"))
+    engine.run(engine._forget())
+    wait_for((engine.settings.run / "exits" / terminal.id).exists)
+    engine.run(engine._begin())
+    found = engine.labs.get(lab.id).terminals["lab"]
+    found.read_until(None)
+    engine.run(_ended(found))
+    assert (found.id, found.exited) == (terminal.id, 7)
+    _, data = found.read(0, 1 << 20)
+    assert b"last\r\n" in data
+    again = engine.run(engine.labs.terminal(engine.labs.get(lab.id), "lab", 24, 80))
+    assert again.id != terminal.id
+    engine.run(engine.labs.remove(engine.labs.get(lab.id)))
+
+
+async def _ended(terminal: Terminal) -> None:
+    while terminal.exited is None:
+        await asyncio.sleep(0.01)
+
+
+def test_no_terminal_id_comes_twice(own_engine: Engine) -> None:
+    """The count is written before the shell is started: a daemon killed in between does not give it out again."""
+    engine = own_engine
+    lab = engine.run(engine.labs.create("tests"))
+    with pytest.raises(StepFailed):
+        engine.run(engine.labs.terminal(lab, "lab", 24, 80, args=("/nothing/there",)))
+    engine.restart()
+    found = engine.labs.get(lab.id)
+    assert engine.run(engine.labs.terminal(found, "lab", 24, 80)).id == f"{lab.id}.2.lab"
+    engine.run(engine.labs.remove(found))
