@@ -115,15 +115,17 @@ class EngineClient(Connection):
         cols: int,
         *,
         role: str = "owner",
+        consumed: int | None = None,
         on_attached: Callable[[Attached], None] | None = None,
     ) -> Attached:
         """Begin a stream of output, from the byte `offset` on (None: from the oldest line kept).
 
         Args:
             role: "owner" decides the size and its credit gates the pty; a "watcher" only looks.
+            consumed: of the bytes before `offset` those before this one were acknowledged, the others were not yet.
             on_attached: told on the reader thread before the first output of the stream; keep the stream's number here.
         """
-        args = {"terminal": terminal, "from": offset, "rows": rows, "cols": cols, "role": role}
+        args = {"terminal": terminal, "from": offset, "rows": rows, "cols": cols, "role": role, "consumed": consumed}
         tell = None if on_attached is None else (lambda value: on_attached(Attached.from_wire(value)))
         return Attached.from_wire(self.call("terminal.attach", args, on_reply=tell))
 

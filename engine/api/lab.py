@@ -3,7 +3,7 @@
     engine.info                                            lab.create {owner, shape}  .list {owner?}
     lab.get .pause .resume .reset .remove .touch {lab}      .extend {lab, seconds}  .run {lab, script|argv, timeout_s}
     terminal.open {lab, name, rows, cols, cwd?}  .list {lab}  .close {terminal}  .type {terminal, data, key}
-    terminal.attach {terminal, from, rows, cols, role}  .detach {stream}
+    terminal.attach {terminal, from, consumed, rows, cols, role}  .detach {stream}
     terminal.input {terminal, data}  .ack {stream, consumed}  .resize {terminal, rows, cols}       one-way
     observe.snapshot {lab}  .where {terminal}  .watch {lab}  .unwatch {watch}
     check.evaluate {lab, predicates, answers}
@@ -216,8 +216,9 @@ class LabApi:
         terminal, owner = self._terminal(args), args.choice("role", ("owner", "watcher"), "owner") == "owner"
         rows, cols = args.integer("rows", *ANY_SIZE, default=24), args.integer("cols", *ANY_SIZE, default=80)
         begin = args.optional_integer("from", 0, OFFSET)
+        consumed = args.optional_integer("consumed", 0, OFFSET)
         self._labs.touch(self._labs.get(terminal.lab))
-        return self._terminals.attach(peer, terminal, begin, rows, cols, owner=owner)
+        return self._terminals.attach(peer, terminal, begin, rows, cols, owner=owner, consumed=consumed)
 
     def input(self, peer: Peer, args: Args) -> None:
         """Type."""

@@ -143,9 +143,16 @@ class Channel:
         owners = [stream for stream in reversed(self.streams.values()) if stream.owner]
         return next((stream for stream in owners if not stream.lagging), owners[0] if owners else None)
 
-    def attach(self, id: int, offset: int, *, owner: bool) -> Stream:
-        """Begin a stream at `offset`. A second owner takes over; the first goes on without holding the pty."""
+    def attach(self, id: int, offset: int, *, owner: bool, consumed: int | None = None) -> Stream:
+        """Begin a stream at `offset`. A second owner takes over; the first goes on without holding the pty.
+
+        `consumed`: the client has bytes up to `offset` but has not yet consumed those from here on. Its credit goes on
+        from where it was on a connection that broke, else each break would put as much again on its way.
+        """
         stream = self.streams[id] = Stream(id, owner, offset, self._align)
+        if consumed is not None:
+            stream.consumed = min(max(consumed, offset - HIGH), offset)
+            stream.blocked = stream.unacked >= HIGH
         return stream
 
     def detach(self, id: int, now: float) -> None:

@@ -190,8 +190,22 @@ class Terminals:
         live = self._live.get(terminal)
         return live is not None and bool(live.peers)
 
-    def attach(self, peer: Peer, tty: Tty, offset: int | None, rows: int, cols: int, *, owner: bool) -> wire.Message:
+    def attach(
+        self,
+        peer: Peer,
+        tty: Tty,
+        offset: int | None,
+        rows: int,
+        cols: int,
+        *,
+        owner: bool,
+        consumed: int | None = None,
+    ) -> wire.Message:
         """Begin a stream. The first output may follow right behind the answer.
+
+        Args:
+            offset: the byte to go on from; None for a snapshot.
+            consumed: see `Channel.attach`; without meaning for a snapshot.
 
         Returns:
             {stream, offset, reset, end}: where it begins, and whether that is not what was asked for.
@@ -207,7 +221,7 @@ class Terminals:
             self.resize(tty, rows, cols)
         stream, self._next = self._next, self._next + 1
         live.peers[stream] = peer
-        live.channel.attach(stream, begin, owner=owner)
+        live.channel.attach(stream, begin, owner=owner, consumed=None if snapshot else consumed)
         self._streams[stream] = live
         self._mine(peer)[stream] = None
         asyncio.get_running_loop().call_soon(live.pump)  # behind the answer, which must come first

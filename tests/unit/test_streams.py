@@ -117,3 +117,15 @@ def test_a_new_terminal_and_one_found_again_differ() -> None:
     """Nobody has seen the first line of a new one; after a restart of the daemon somebody may come back."""
     assert Channel(RING).room(10**6, 0.0) is None
     assert Channel(RING, seen=500, now=3.0).room(600, 3.0) == RING - 100
+
+
+def test_credit_of_a_broken_connection_goes_on() -> None:
+    """A client that has bytes it has not drawn gets only the rest of its credit, and no lie gives it more."""
+    channel = Channel(RING)
+    stream = channel.attach(1, 100_000, owner=True, consumed=100_000 - HIGH + 10)
+    assert list(channel.take(0, RING, 1.0)) == [Send(1, 100_000, 100_010)]
+    assert channel.room(100_010, 1.0) == 0
+    stream.ack(100_010)
+    assert channel.room(100_010, 1.0) == HIGH
+    assert channel.attach(2, 100_000 + HIGH, owner=True, consumed=0).unacked == HIGH
+    assert channel.attach(3, 100, owner=True, consumed=200).unacked == 0

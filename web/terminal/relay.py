@@ -85,12 +85,15 @@ class Relay:
         told = {"offset": attached.offset, "end": attached.end, "reset": attached.reset}
         return {"stream": number, "id": info.terminal, **told}
 
-    def _attach(self, stream: Stream, offset: int | None, *, anew: bool = False) -> Attached:
+    def _attach(
+        self, stream: Stream, offset: int | None, *, consumed: int | None = None, anew: bool = False
+    ) -> Attached:
         attached = self._engine.terminal_attach(
             stream.terminal,
             offset,
             stream.rows,
             stream.cols,
+            consumed=consumed,
             on_attached=lambda attached: self._enter(stream, attached, attached.reset or anew),
         )
         if stream.ended:
@@ -104,7 +107,8 @@ class Relay:
             if stream.ended:
                 return
             stream.engine_stream = attached.stream
-            stream.sent = stream.consumed = attached.offset
+            if reset or attached.offset != stream.sent:
+                stream.sent = stream.consumed = attached.offset
             self._streams[attached.stream] = stream
             self._by_page.setdefault(stream.page.sid, {})[stream.number] = stream
         if reset:
@@ -150,14 +154,16 @@ class Relay:
     def ack(self, page: Page, number: int, consumed: int) -> None:
         """The page has drawn all before the offset `consumed`."""
         stream = self._by_page.get(page.sid, {}).get(number)
-        if stream is None or stream.engine_stream < 0:
-            return  # of a stream that was replaced while the message travelled, or of an engine that is away
+        if stream is None:
+            return  # of a stream that was replaced while the message travelled
         stream.consumed = max(stream.consumed, min(consumed, stream.sent))
         stream.full = stream.sent - stream.consumed >= HIGH
+        if stream.engine_stream < 0:
+            return  # the engine is away; it is told when the stream is taken up again
         try:
             self._engine.terminal_ack(stream.engine_stream, consumed)
         except Disconnected:
-            pass  # acknowledgements are cumulative, and the stream begins anew when the engine is back
+            pass  # it is told when the stream is taken up again
 
     def resize(self, page: Page, name: str, rows: int, cols: int) -> None:
         """Give the terminal a size."""
@@ -246,8 +252,11 @@ class Relay:
                 stream.page.send("exit", stream.number, None)
 
     def _attach_again(self, stream: Stream) -> None:
+        consumed = stream.consumed
         try:
-            self._attach(stream, stream.sent)
+            self._attach(stream, stream.sent, consumed=consumed)
+            if stream.consumed > consumed:  # acknowledged while there was no stream to tell it of
+                self.ack(stream.page, stream.number, stream.consumed)
         except NotFound:
             # The lab may live while the terminal does not: a new shell under the old name, from its beginning.
             page = stream.page
