@@ -71,7 +71,7 @@ class Stack:
         command = [sys.executable, "-c", UP, self.url.rpartition(":")[2]]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(command, env=env, stdout=log, stderr=log)
-        wait_until(self._ready, f"Hako answers; its log is {self.log}", READY_S)
+        wait_until(self.ready, f"Hako answers; its log is {self.log}", READY_S)
 
     def kill_up(self) -> None:
         """kill -9 of the supervisor."""
@@ -85,7 +85,8 @@ class Stack:
             self.process.wait(timeout=90)
         shutil.rmtree(self.folder)
 
-    def _ready(self) -> bool:
+    def ready(self) -> bool:
+        """Whether web answers and has its engine."""
         assert self.process is not None
         assert self.process.poll() is None, self.log.read_text()[-4000:]
         try:

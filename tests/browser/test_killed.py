@@ -160,3 +160,18 @@ def test_200_broken_lines_lose_no_byte(work: Work) -> None:
     work.goes_on()
     total = work.end()
     print(f"{cuts} broken lines: {total:,} bytes, {work.blocks} blocks")
+
+
+def test_a_page_that_stands_still_through_six_deaths_loses_no_byte(work: Work) -> None:
+    """Each new engine goes on with the page's credit as it was; what the page has not consumed is kept for it."""
+    work.page.reads.clear()
+    for _ in range(5):
+        until_gone(work.stack.kill("engine"))
+        wait_until(lambda: work.stack.pid("engine") and work.stack.ready(), "engine and web are together again", 60)
+    until_gone(work.stack.kill("web"))
+    work.page.reads.set()
+    work.page.pause(0.2)
+    work.page.until_up()
+    work.goes_on()
+    total = work.end()
+    print(f"five kills of the engine and one of web under a page that reads nothing: {total:,} bytes")
