@@ -68,6 +68,7 @@ class Server:
         if self._server is None:
             return
         self._server.close()
+        self._server = None
         for peer in list(self.peers):
             peer.close()
         if self._listener is None:
@@ -91,6 +92,9 @@ class Server:
     def admit(self, peer: Peer) -> None:
         """Take a new peer in, or tell it why not and hang up."""
         self.peers.add(peer)
+        if self._server is None:  # it was in the queue of listen(2) when we stopped
+            peer.close()
+            return
         if self._root_only and peer.credentials.uid != 0:
             problem: EngineError = BadInput("This socket is for root.", "Use lab.sock, or sudo.")
         elif len(self.peers) > CONNECTIONS:
