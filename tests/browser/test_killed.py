@@ -81,7 +81,9 @@ class Work:
         self._typist.join(60)
         with engine_of(self.stack) as engine:
             total = int(self._read(engine, f"touch {known_stream.ENOUGH}", known_stream.TOTAL))
-            start = self.lab.data.index(known_stream.BEGIN) + len(known_stream.BEGIN)
+            begin = self.lab.data.find(known_stream.BEGIN)
+            assert begin >= 0, f"it was reset: {self.lab.resets}"
+            start = begin + len(known_stream.BEGIN)
             self.page.until(lambda: len(self.lab.data) >= start + total, "the end of the stream", 60)
             assert self.page.wrong == []
             assert self.lab.resets == self.second.resets == []
