@@ -14,7 +14,7 @@ from typing import Any
 
 from engine.client import Attached, Disconnected, EngineClient
 from engine.settings import Settings
-from tests.engine.engines import ROOT, ZYGOTE, shared_images, wait_for
+from tests.engine.engines import ROOT, ZYGOTE, link_images, wait_for
 
 ACK = 16 * 1024
 
@@ -30,11 +30,8 @@ class Machine:
         self.daemon: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Machine:
-        for path in (self.settings.data, self.settings.run):
-            path.mkdir(parents=True)
-        for part in ("images", "layers"):  # the base images are made once a session
-            (shared_images() / part).mkdir(exist_ok=True)
-            (self.settings.data / part).symlink_to(shared_images() / part)
+        self.settings.run.mkdir(parents=True)
+        link_images(self.settings.data)
         arguments = ["--socket", str(self.settings.zygote_socket), "--exits", str(self.settings.run / "exits")]
         self.zygote = subprocess.Popen([sys.executable, "-I", "-S", str(ZYGOTE), *arguments], stdout=-1, env={})
         assert self.zygote.stdout is not None

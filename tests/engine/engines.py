@@ -169,10 +169,21 @@ _images: list[str] = []
 
 
 def shared_images() -> Path:
-    """Where the base images of this test session are: made once."""
+    """Where the base images of this test session are: made once, or beforehand (HAKO_TEST_IMAGES, tests/vm)."""
+    ready = os.environ.get("HAKO_TEST_IMAGES")
+    if ready:
+        return Path(ready)
     if not _images:
         _images.append(tempfile.mkdtemp(prefix="hako-test-images-"))
     return Path(_images[0])
+
+
+def link_images(data: Path) -> None:
+    """Make the data directory of a daemon in which it finds the shared images, or makes them for all."""
+    data.mkdir(parents=True)
+    for part in ("images", "layers"):
+        (shared_images() / part).mkdir(exist_ok=True)
+        (data / part).symlink_to(shared_images() / part)
 
 
 def drop_images() -> None:

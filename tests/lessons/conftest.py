@@ -15,10 +15,18 @@ import pytest
 
 from engine.client import EngineClient
 from engine.settings import Settings
+from tests.engine.engines import drop_images, link_images
 
 ROOT = Path(__file__).resolve().parents[2]
 READY_S = 120.0
 END_S = 60.0
+
+
+@pytest.fixture(scope="session", autouse=True)
+def base_images() -> Iterator[None]:
+    """Deletes the shared images at the end."""
+    yield
+    drop_images()
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +35,7 @@ def client(module_instance: str, tmp_path_factory: pytest.TempPathFactory) -> It
     folder = tmp_path_factory.mktemp(module_instance)
     settings = Settings(instance=module_instance, data=folder / "data", run=folder / "run")
     settings.run.mkdir()
+    link_images(settings.data)
     environment = {
         **os.environ,
         "PYTHONPATH": str(ROOT),

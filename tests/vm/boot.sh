@@ -3,6 +3,7 @@
 #
 # The console is the kernel's and what the tests print; the second serial port takes one line a test (in_guest.py).
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 TERM=dumb
+export HAKO_TEST_IMAGES=/srv/images
 
 mount -t proc -o nosuid,nodev,noexec proc /proc
 mount -t sysfs -o nosuid,nodev,noexec sys /sys
@@ -27,8 +28,7 @@ done
 
 cd /srv/hako || exit
 echo "guest: $(uname -r), $(nproc) processors, up since $(cut -d ' ' -f 1 /proc/uptime) s"
-# shellcheck disable=SC2046 # the words of the file are the arguments
-.venv/bin/python -m pytest -p tests.vm.in_guest $(cat /srv/arguments)
+xargs --delimiter='\n' --arg-file=/srv/arguments .venv/bin/python -m pytest -p tests.vm.in_guest
 echo "guest: done, $(cut -d ' ' -f 1 /proc/uptime) s after the start"
 # PID 1 must not end: the kernel would call it a panic.
 sync

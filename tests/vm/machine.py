@@ -57,7 +57,7 @@ def run(root: GuestRoot, folder: Path, arguments: Sequence[str], deadline_s: flo
         deadline_s: after which the guest is switched off; what it has said so far counts.
         kernel: more words for the kernel's command line.
     """
-    disk = project_disk.make(folder, arguments)
+    disk = project_disk.make(root, folder, arguments)
     archive = folder / "initramfs"
     archive.write_bytes(initramfs.build(root, FIRST))
     console, report = folder / "console.log", folder / "report.jsonl"
