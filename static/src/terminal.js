@@ -76,6 +76,7 @@ export class LabTerminal extends EventTarget {
       timer = setTimeout(() => this.refit(), SIZE_MS);
     });
     this.observer.observe(this.mount);
+    this.term.textarea?.addEventListener("focus", () => this.claim());
     addEventListener("pagehide", () => this.save());
   }
 
@@ -220,6 +221,12 @@ export class LabTerminal extends EventTarget {
     if (rows === this.sent.rows && cols === this.sent.cols) return;
     if (this.stream.id && this.connection.emit("resize", { terminal: this.name, rows, cols }))
       this.sent = { rows, cols };
+  }
+
+  /** Another tab may have given the terminal its own size: the one in use decides. */
+  claim() {
+    this.sent = { rows: 0, cols: 0 };
+    this.refit();
   }
 
   restyle() {

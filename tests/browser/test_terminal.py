@@ -150,6 +150,20 @@ def test_the_size_is_the_frames(lesson: Open) -> None:
     page.until(page.evaluate(f"`${{{shown}.rows}} ${{{shown}.cols}}`"))
 
 
+def test_of_two_tabs_the_one_in_use_decides_the_size(lesson: Open) -> None:
+    """The second tab is narrower; who goes back to the first finds the terminal as wide as its frame."""
+    first = lesson(width=1440)
+    second = lesson(width=1024)
+    wide, narrow = (page.evaluate("hako.deck.frames.get('lab').terminal.term.cols") for page in (first, second))
+    assert wide > narrow
+    second.type("stty size\n")
+    second.until(f" {narrow}\n")
+    first.page.bring_to_front()
+    first.page.evaluate("document.activeElement.blur()")
+    first.type("stty size\n")
+    first.until(f" {wide}\n")
+
+
 def test_a_shell_that_ends_can_be_had_anew(lesson: Open) -> None:
     """exit says that the shell ended, with its status, and a button starts another."""
     page = lesson()
