@@ -26,7 +26,7 @@ from engine.linux.rtnetlink import Route
 from engine.network import firewall
 from engine.network.addresses import segments
 from engine.settings import Settings
-from engine.storage import overlay_mount, union
+from engine.storage import backing, overlay_mount, union
 
 # A rule set of a large Kubernetes node lists some megabytes of chains; what is beyond is not looked at.
 CHAINS_BYTES = 8 * 1024 * 1024
@@ -198,7 +198,10 @@ def _overlay_takes(option: str) -> bool:
 
 
 def _union(data: Path) -> str:
-    return _attempt(lambda: union.choose(_existing(data)))
+    place = _existing(data)
+    if not backing.verdict(place).ok:
+        return ""  # layers and upper directories will lie on an ext4 image of our own (storage/backing.py)
+    return _attempt(lambda: union.choose(place))
 
 
 def _existing(path: Path) -> Path:

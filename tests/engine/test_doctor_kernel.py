@@ -9,7 +9,7 @@ import pytest
 
 from engine.doctor import judge
 from engine.doctor.facts import gather
-from engine.linux import netns
+from engine.linux import netns, syscalls
 from engine.linux.rtnetlink import Route
 from engine.settings import Settings
 from tests.engine.wires import namespace, run
@@ -52,3 +52,16 @@ def test_a_host_whose_firewall_does_not_forward_is_recognised(tmp_path: Path, in
         facts = netns.run_inside(host, lambda: gather(settings))
     assert facts.forward_drops == ("ip filter FORWARD",)
     assert facts.uplinks == ()
+
+
+def test_a_data_directory_on_overlay_is_no_obstacle(tmp_path: Path) -> None:
+    """Where upper directories cannot lie, the engine keeps them on an image of its own: the doctor must not refuse."""
+    for name in ("lower", "upper", "work", "merged"):
+        (tmp_path / name).mkdir()
+    options = f"lowerdir={tmp_path}/lower,upperdir={tmp_path}/upper,workdir={tmp_path}/work"
+    syscalls.mount("overlay", str(tmp_path / "merged"), "overlay", 0, options)
+    try:
+        assert gather(Settings(data=tmp_path / "merged")).union == ""
+        assert gather(Settings(data=tmp_path / "upper")).union == ""
+    finally:
+        syscalls.umount2(str(tmp_path / "merged"))
