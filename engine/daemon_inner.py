@@ -145,12 +145,13 @@ class InnerDaemon:
         """The parts that touch the kernel; all of them gone at the end if it came by idleness."""
         settings = self._settings
         (settings.data / "containers").mkdir(mode=0o711, parents=True, exist_ok=True)
+        # Before the zygote is there: on v2 all processes of the lab move out of the way, and a new one could be missed.
+        groups = delegated().root(settings.instance)
         connecting = asyncio.create_task(connect(settings.run))
         network = Network(settings, pool_size=POOL_SIZE)
         await network.setup()
         images = ImageStore(settings.data)
         shared.adopt(images, self._images, settings.run / "layers")
-        groups = delegated().root(settings.instance)
         zygote = await connecting
         zygote.on_lost = self._stop.set
         try:
