@@ -155,7 +155,11 @@ class Follower:
         client.on("*", lambda event, *args: self._hear(event, *args), namespace=NAMESPACE)
         dead = threading.Event()
         client.on("disconnect", lambda *_: (dead.set(), self._broken.set()), namespace=NAMESPACE)
-        browser.boot["token"] = browser.get("/api/page-token").json()["token"]
+        answer = browser.get("/api/page-token")
+        if answer.ok:  # else the old one is as good as any
+            browser.boot["token"] = answer.json()["token"]
+        else:
+            self.told.append(("no_token", answer.text))
         client.connect(
             browser.url,
             headers={"Origin": browser.url, "Cookie": browser.cookie_header},
