@@ -167,9 +167,11 @@ def read(path: Path, name: str) -> tuple[LessonModel, Lines]:
 
 def _check_step(lines: Lines, index: int, step: StepModel) -> None:
     here = ("steps", index)
-    _unique(lines, (*here, "checks"), [check.id for check in step.checks])
     for cgroup in CGROUPS:
         checks = [check.id for check in step.checks if check.fits(cgroup)]
+        for key, things in (("checks", step.checks), ("wrong", step.wrong)):
+            ids = ["" if not one.fits(cgroup) else one.id for one in things]
+            _unique(lines, (*here, key), ids)
         solutions = [one for one in step.solve if one.fits(cgroup)]
         if len(solutions) != 1:
             said = f"{len(solutions)} solutions for cgroup {cgroup}; expected one"
@@ -183,15 +185,10 @@ def _check_step(lines: Lines, index: int, step: StepModel) -> None:
 
 
 def _check_wrong(lines: Lines, here: Sequence[str | int], step: StepModel, cgroup: str, checks: list[str]) -> None:
-    seen: list[str] = []
     for number, wrong in enumerate(step.wrong):
         if not wrong.fits(cgroup):
             continue
         at = lines.at(*here, "wrong", number, "check")
-        if wrong.id in seen:
-            at = lines.at(*here, "wrong", number)
-            raise LessonError(lines.name, at, f'the id "{wrong.id}" is there already; expected another')
-        seen.append(wrong.id)
         if wrong.check not in checks:
             hint = bounded.nearest(wrong.check, checks)
             known = ", ".join(checks)
@@ -201,7 +198,7 @@ def _check_wrong(lines: Lines, here: Sequence[str | int], step: StepModel, cgrou
 
 def _unique(lines: Lines, path: Sequence[str | int], ids: list[str]) -> None:
     for index, one in enumerate(ids):
-        if one in ids[:index]:
+        if one and one in ids[:index]:  # "": for the other version of cgroups
             raise LessonError(lines.name, lines.at(*path, index), f'the id "{one}" is there already; expected another')
 
 

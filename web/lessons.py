@@ -230,7 +230,7 @@ def _step(model: lesson_schema.StepModel, words: dict[str, _Words], cgroup: str)
     predictions = tuple(
         _prediction(words, model.id, "predict", ref) for ref in _same_ids(words, model.id, "predict", None)
     )
-    _same_ids(words, model.id, "check", [check.id for check in model.checks])
+    _same_ids(words, model.id, "check", list(dict.fromkeys(check.id for check in model.checks)))
     learnt = {lang: _one_line(text, here[lang], "learnt") for lang, text in words.items()}
     by_id = {prediction.id: prediction for prediction in predictions}
     return Step(

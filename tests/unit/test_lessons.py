@@ -358,3 +358,26 @@ def test_what_is_said_for_one_version_only_is_a_mistake(folder: Path) -> None:
     assert any("says less for cgroup v2" in error for error in _lint(folder))
     _change(folder / "ja.md", ":::when cgroup=v1", ":::when cgroup=v3")
     assert any("expected cgroup=v1 or cgroup=v2" in error for error in _lint(folder))
+
+
+def test_checks_and_actions_can_differ_by_version(folder: Path) -> None:
+    """One id for both; each kernel has its own predicates, solution and wrong action. Twice for one is a mistake."""
+    yaml = folder / "lesson.yaml"
+    check = "      - {{id: named, when: {{cgroup: {0}}}, predicates: [{{hostname: {{name: box-{0}}}}}]}}\n"
+    solve = '      - {{when: {{cgroup: {0}}}, type: "echo {0}\\n"}}\n'
+    wrong = '      - {{id: outside, when: {{cgroup: {0}}}, type: "no {0}\\n", check: named, code: lab_renamed}}\n'
+    parts = [piece.format("v1") + piece.format("v2") for piece in (check, solve, wrong)]
+    text = YAML.partition("    checks:\n")[0]
+    text += f"    checks:\n{parts[0]}    solve:\n{parts[1]}    wrong:\n{parts[2]}"
+    yaml.write_text(text, "utf-8")
+    for cgroup in ("v1", "v2"):
+        step = lessons.lesson(folder, cgroup).steps[0]
+        assert [check.predicates[0]["hostname"]["name"] for check in step.checks] == [f"box-{cgroup}"]
+        assert step.solve.typed[0].text == f"echo {cgroup}\n"
+        assert [one.action.typed[0].text for one in step.wrong] == [f"no {cgroup}\n"]
+    yaml.write_text(text.replace("{cgroup: v2}", "{cgroup: v1}"), "utf-8")
+    with pytest.raises(LessonError, match="is there already"):
+        lessons.lesson(folder)
+    yaml.write_text(text.replace(solve.format("v2"), ""), "utf-8")
+    with pytest.raises(LessonError, match="0 solutions for cgroup v2"):
+        lessons.lesson(folder)
