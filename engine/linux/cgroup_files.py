@@ -16,6 +16,8 @@ from engine.linux.cgroup_limits import Write
 
 #: Controllers handed down a v2 tree, where the kernel has them.
 _V2_CONTROLLERS = ("cpu", "cpuset", "io", "memory", "pids")
+# Rounds of moving processes out of the way: each takes what was forked in the one before.
+_MOVES = 8
 
 
 def read_text(path: Path) -> str:
@@ -101,15 +103,18 @@ def enable_controllers(path: Path, offered: frozenset[str]) -> None:
     wanted = [name for name in _V2_CONTROLLERS if name in offered and name not in have]
     if not wanted:
         return
-    value = " ".join(f"+{name}" for name in wanted)
-    try:
-        write(path / "cgroup.subtree_control", value)
-    except OSError as error:
+    file, value = path / "cgroup.subtree_control", " ".join(f"+{name}" for name in wanted)
+    for _ in range(_MOVES):
+        try:
+            write(file, value)
+        except OSError as error:
+            refused = error
+        else:
+            return
         # The root of a cgroup namespace (the demo image in Docker) obeys "no processes in inner groups" like any other
-        # group; the host's root does not. There all processes are ours, so they move to a leaf.
-        if error.errno != errno.EBUSY or not (path / "cgroup.type").exists():
-            raise Failed(
-                f"write({path / 'cgroup.subtree_control'}, {value}): {error.strerror}.", _why(error)
-            ) from error
+        # group; the host's root does not. There all processes are ours, so they move to a leaf; what one of them forks
+        # meanwhile moves in the next round.
+        if refused.errno != errno.EBUSY or not (path / "cgroup.type").exists():
+            break
         cgroup_end.move_all(path, path / "init")
-        write(path / "cgroup.subtree_control", value)
+    raise Failed(f"write({file}, {value}): {refused.strerror}.", _why(refused)) from refused

@@ -66,6 +66,9 @@ class Cgroups:
         if self.hierarchy.unified:
             enable_controllers(self.hierarchy.unified, self.hierarchy.v2_controllers)
             mkdir(self.hierarchy.unified / root.instance)
+            # At once: systemd withdraws a controller from the top when none of its units has a use for it, unless a
+            # group there hands it down.
+            enable_controllers(self.hierarchy.unified / root.instance, self.hierarchy.v2_controllers)
         return root
 
 

@@ -7,11 +7,12 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from engine.errors import Failed
-from engine.linux import syscalls
+from engine.linux import mounts, syscalls
 from engine.linux.cgroups import Cgroups, Group, Hierarchy, Limits, Root
 
 pytestmark = pytest.mark.root
@@ -225,6 +226,25 @@ def test_learner_moves_processes_but_not_limits(root: Root) -> None:
 
     assert os.waitstatus_to_exitcode(os.waitpid(start(group, learner), 0)[1]) == 0
     assert group.usage().pids_limit == 30
+
+
+def test_busy_root_of_a_cgroup_namespace_is_made_free(root: Root) -> None:
+    """As in a container: processes that come and go sit in the top group; they move to a leaf, and limits are there."""
+    if root.hierarchy.kind != "v2":
+        pytest.skip("the cgroup v2 tree has no controller here")
+    group = root.create("docker")
+
+    def engine() -> None:
+        syscalls.unshare(syscalls.CLONE_NEWNS | syscalls.CLONE_NEWCGROUP)
+        mounts.propagation("/", "private")
+        syscalls.mount("cgroup2", "/sys/fs/cgroup", "cgroup2", 0)
+        busy = subprocess.Popen(["sh", "-c", "while :; do /bin/true; done"])
+        box = Cgroups.detect().root("inner").create("box", Limits(pids=7))
+        places = {Path(f"/proc/{pid}/cgroup").read_text() for pid in ("self", busy.pid)}
+        os._exit(0 if (box.usage().pids_limit, places) == (7, {"0::/init\n"}) else 1)
+
+    assert os.waitstatus_to_exitcode(os.waitpid(start(group, engine), 0)[1]) == 0
+    assert group.usage().pids_limit is None
 
 
 def test_create_of_a_failing_limit_leaves_nothing(root: Root) -> None:

@@ -56,7 +56,7 @@ def suite() -> str:
 
 def packages() -> list[str]:
     """What the guest's Debian holds beside its smallest self."""
-    return [*programs.packages("debian"), "kmod"]
+    return [*programs.packages("debian"), "kmod", "systemd-sysv"]
 
 
 def ensure() -> GuestRoot:

@@ -1,4 +1,4 @@
-"""An initramfs with one task: load the modules that reach the disks, mount them, and start the guest's first program.
+"""An initramfs with one task: load the modules that reach the disks, mount them, and make systemd the first program.
 
 A cpio archive of the form "newc" (Documentation/driver-api/early-userspace/buffer-format.rst of the kernel), not
 compressed: unpacking would be slow in an emulated processor.
@@ -20,8 +20,11 @@ INIT = """#!/bin/busybox sh
 for module in {modules}; do /bin/busybox insmod /modules/$module; done
 /bin/busybox mount -t ext4 -o noatime /dev/vda /root
 /bin/busybox mount -t ext4 -o noatime /dev/vdb /root/srv
+/bin/busybox mount -t tmpfs -o nosuid,nodev,mode=755 run /root/run
+/bin/busybox mkdir -p /root/run/systemd/system
+/bin/busybox cp {unit} /root/run/systemd/system/
 /bin/busybox umount /dev
-exec /bin/busybox switch_root /root {first}
+exec /bin/busybox switch_root /root /sbin/init
 """
 
 
@@ -55,15 +58,15 @@ def _padded(data: bytes) -> bytes:
     return data + bytes(-len(data) % 4)
 
 
-def build(root: GuestRoot, first: str) -> bytes:
+def build(root: GuestRoot, unit: str) -> bytes:
     """The archive.
 
     Args:
         root: the guest's Debian.
-        first: path of the guest's first program, on its disks.
+        unit: a systemd unit on its second disk, below /srv, to be there beside those of Debian.
     """
     paths = with_dependencies(MODULES, (root.modules / "modules.dep").read_text())
-    init = INIT.format(modules=" ".join(Path(path).name for path in paths), first=first)
+    init = INIT.format(modules=" ".join(Path(path).name for path in paths), unit=f"/root{unit}")
     members = [member(name, stat.S_IFDIR | 0o755) for name in ("bin", "dev", "modules", "root")]
     members.append(member("dev/console", stat.S_IFCHR | 0o600, device=(5, 1)))
     members.append(member("bin/busybox", stat.S_IFREG | 0o755, root.busybox.read_bytes()))

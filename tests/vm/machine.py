@@ -15,9 +15,9 @@ from tests.vm import initramfs, project_disk
 from tests.vm.guest_root import GuestRoot
 
 QEMU = "qemu-system-x86_64"
-FIRST = "/srv/hako/tests/vm/boot.sh"
+UNIT = "hako-tests.service"
 #: mitigations=off: they cost much in an emulated processor and guard nothing here. panic=-1 with -no-reboot ends QEMU.
-COMMAND_LINE = "console=ttyS0 panic=-1 quiet mitigations=off random.trust_cpu=on"
+COMMAND_LINE = f"console=ttyS0 panic=-1 quiet mitigations=off random.trust_cpu=on systemd.unit={UNIT}"
 V2_ONLY = "cgroup_no_v1=all"
 
 
@@ -59,7 +59,7 @@ def run(root: GuestRoot, folder: Path, arguments: Sequence[str], deadline_s: flo
     """
     disk = project_disk.make(root, folder, arguments)
     archive = folder / "initramfs"
-    archive.write_bytes(initramfs.build(root, FIRST))
+    archive.write_bytes(initramfs.build(root, f"/srv/hako/tests/vm/{UNIT}"))
     console, report = folder / "console.log", folder / "report.jsonl"
     command = [
         QEMU, "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-machine", "q35",
