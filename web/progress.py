@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -73,25 +74,25 @@ class Progress:
     def __init__(self, engine: Engine, clock: Callable[[], float] = time.time) -> None:
         self._engine = engine
         self._clock = clock
-        self._solo: str | None = None  # asked with every request, and it never changes
+        # Asked with every request, and it never changes. The lock: two first requests must not make one each.
+        self._solo: str | None = None
+        self._solo_lock = threading.Lock()
 
     def solo_learner(self) -> str:
         """The id of the one learner of this installation, made at the first call."""
-        if self._solo is None:
-            self._solo = self._find_or_make_solo()
-        return self._solo
+        with self._solo_lock:
+            if self._solo is None:
+                self._solo = self._find_or_make_solo()
+            return self._solo
 
     def _find_or_make_solo(self) -> str:
-        query = select(learner.c.id).where(learner.c.kind == "solo").order_by(learner.c.created_at, learner.c.id)
+        oldest = select(learner.c.id).where(learner.c.kind == "solo").order_by(learner.c.created_at, learner.c.id)
         with self._engine.begin() as connection:
-            found = connection.execute(query).scalar()
+            found = connection.execute(oldest.limit(1)).scalar()
             if found is None:
-                row = {"id": secrets.token_hex(8), "kind": "solo", "created_at": self._clock()}
+                found = secrets.token_hex(8)
+                row = {"id": found, "kind": "solo", "created_at": self._clock()}
                 connection.execute(insert(learner).values(row))
-        if found is None:
-            # Asked again: should two threads have made one each, all take the older.
-            with self._engine.connect() as connection:
-                found = connection.execute(query).scalar_one()
         return str(found)
 
     def visit(self, who: str, lesson: str, step: str) -> None:

@@ -11,6 +11,7 @@ to come back.
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import signal
 import sys
@@ -48,6 +49,7 @@ def options(settings: WebSettings) -> dict[str, Any]:
         "control_socket_disable": True,  # gunicorn 27 would open one below the home directory
         "forwarded_allow_ips": "*" if settings.trusted_proxies else "127.0.0.1,::1",
         "proc_name": "hako-web",
+        "pre_fork": pre_fork,
         "post_fork": post_fork,
         "post_worker_init": post_worker_init,
         "worker_exit": worker_exit,
@@ -76,6 +78,14 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn is untyped
         return app
 
 
+def pre_fork(_server: Any, _worker: Any) -> None:
+    """Take what has been imported so far out of the garbage collector's rounds: it lives as long as the process.
+
+    Saves a second at the end, when Python would look through all of it once more, and pages shared with the worker.
+    """
+    gc.freeze()
+
+
 def post_fork(_server: Any, worker: Any) -> None:
     """Let the worker end with its master, however that ends; see prctl(2), PR_SET_PDEATHSIG.
 
@@ -90,6 +100,7 @@ def post_fork(_server: Any, worker: Any) -> None:
 
 def post_worker_init(worker: Any) -> None:
     """Put our part before gunicorn's own signal handlers; it calls no hook at SIGTERM."""
+    gc.freeze()
     services: Services = worker.app.services
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
         signal.signal(number, _before(services.door.close_all, signal.getsignal(number)))
