@@ -6,6 +6,7 @@ Observation; only `command` is not: it is run by the caller in the lab and its e
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -40,7 +41,8 @@ class Predicate:
 
 
 def _pure(function: Callable[[World, Mapping[str, Any]], Result]) -> Callable[..., Result]:
-    return lambda world, args, answers: function(world, args)
+    # With its docstring: the reference of predicates in docs/lessons.md is made from those (reference.py).
+    return functools.wraps(function)(lambda world, args, answers: function(world, args))
 
 
 def answer(world: World, args: Mapping[str, Any], answers: Mapping[str, Any]) -> Result:
