@@ -33,6 +33,14 @@ def left_of(stack: Stack, lab: str) -> list[str]:
     return [*map(str, groups), *loops, *links, *map(str, stack.data.rglob(f"*{lab}*")), *mounts]
 
 
+def _runs(pid: int) -> bool:
+    """Whether a process runs; one that has ended and waits for the machine's init to reap it does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 def test_after_kill_9_of_up_the_next_leaves_nothing_of_it(own_stack: Stack, chromium: Browser) -> None:
     """At once, on the same port: the old lab and all that was its is gone, the open page says so and offers another."""
     context = chromium.new_context()
@@ -44,7 +52,7 @@ def test_after_kill_9_of_up_the_next_leaves_nothing_of_it(own_stack: Stack, chro
     old = [own_stack.pid(program) for program in ("zygote", "engine", "web")]
     own_stack.kill_up()
     own_stack.up()
-    assert not any(Path(f"/proc/{pid}").exists() for pid in old)
+    wait_until(lambda: not any(_runs(pid) for pid in old), "the processes of the old one have ended")
     wait_until(lambda: not left_of(own_stack, lab), lambda: f"left: {left_of(own_stack, lab)}")
     again = page.page.locator("#line").get_by_role("button", name="Make a new lab")
     again.wait_for(timeout=60_000)
