@@ -16,7 +16,7 @@ import termios
 import threading
 import tty
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from engine.api.connection import Connection, Disconnected, Event
@@ -57,13 +57,18 @@ class Session:
         self._open: set[int] = set()
         self._status: int | None = None
         self._lost = self._left = False
+        self._held = ExitStack()
         self._wake_r, self._wake_w = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(self._wake_w, False)
 
     def start(self, call: str, args: dict[str, Any]) -> dict[str, Any]:
         """Make the call that starts the program, or attaches; its output is written from the first byte on."""
         self._engine.on_event(self._heard)
-        started: dict[str, Any] = self._engine.call(call, {**args, "attach": True}, on_reply=self._started)
+        with ExitStack() as held:
+            # Before the program runs: who has seen its first line may send us a signal that is meant for it.
+            held.enter_context(self._signals())
+            started: dict[str, Any] = self._engine.call(call, {**args, "attach": True}, on_reply=self._started)
+            self._held = held.pop_all()
         key = "exec" if "exec" in started else self._words
         self._target = {key: started.get("exec") or args[key]}
         return started
@@ -74,7 +79,7 @@ class Session:
         Raises:
             Disconnected: the engine went away; the program goes on.
         """
-        with self._signals(), self._raw():
+        with self._held, self._raw():
             if self._interactive:
                 threading.Thread(target=self._type, name="stdin", daemon=True).start()
             while self._open and not self._lost and not self._left:
@@ -167,8 +172,8 @@ class Session:
         """Let the kernel's signals become bytes in our pipe (signal.set_wakeup_fd)."""
         wanted = {number for number in signal.valid_signals() if number not in OURS and number < signal.SIGRTMIN}
         wanted |= {signal.SIGWINCH} if self._terminal else set()
-        before = {number: signal.signal(number, lambda number, frame: None) for number in wanted}
         old = signal.set_wakeup_fd(self._wake_w, warn_on_full_buffer=False)
+        before = {number: signal.signal(number, lambda number, frame: None) for number in wanted}
         try:
             yield
         finally:
