@@ -154,7 +154,7 @@ class Follower:
             client.on(event, heard, namespace=NAMESPACE)
         client.on("*", lambda event, *args: self._hear(event, *args), namespace=NAMESPACE)
         dead = threading.Event()
-        client.on("disconnect", lambda *_: (dead.set(), self._broken.set()), namespace=NAMESPACE)
+        client.on("disconnect", lambda *_: self._died(client, dead), namespace=NAMESPACE)
         answer = browser.get("/api/page-token")
         if answer.ok:  # else the old one is as good as any
             browser.boot["token"] = answer.json()["token"]
@@ -177,6 +177,11 @@ class Follower:
             self._attach(seen)
         self.connects += 1
         self._up.set()
+
+    def _died(self, client: Any, dead: threading.Event) -> None:
+        dead.set()
+        if self._client is client:  # else it is one we have left: its end must not end the next
+            self._broken.set()
 
     # -- terminals ----------------------------------------------------------------------------------------------------
 

@@ -32,6 +32,8 @@ class Browser:
     def __init__(self, url: str) -> None:
         self.url = url
         self.http = requests.Session()
+        # requests, unlike a browser, does not try again when the server closes an idle connection at the same moment.
+        self.http.headers["Connection"] = "close"
         self.boot: dict[str, Any] = {}
         OPENED.append(self.http.close)
 
