@@ -185,7 +185,7 @@ def test_who_asks_may_go_away(engine: Engine, after_s: float) -> None:
     engine.run(settled(lab))
     assert (lab.state, len(engine.labs.all())) == ("ended", before)
     assert not lab.group(engine.machine).exists()
-    assert open_fds() <= fds + 1
+    assert open_fds() <= fds + 2  # the pool of network namespaces holds two, and may have filled meanwhile
 
 
 async def settled(lab: Lab) -> None:
