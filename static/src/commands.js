@@ -26,7 +26,7 @@ class Command {
     this.block = figure.dataset.block ?? "";
     this.code = /** @type {HTMLElement} */ (figure.querySelector("code"));
     this.original = this.code.textContent ?? "";
-    this.pressedAt = 0;
+    this.pressedAt = Number.NEGATIVE_INFINITY; // a press in the page's first moment is a wish, too
     this.busy = false;
     this.said = h("span", { class: "command-said", role: "status" });
     const where =
