@@ -18,6 +18,8 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
+from engine.client import EngineClient
+
 ROOT = Path(__file__).resolve().parents[2]
 READY_S = 120.0  # the base images are made once
 UP = """
@@ -100,6 +102,12 @@ class Stack:
         with sqlite3.connect(self.data / "web/progress.sqlite3", timeout=10) as database:
             for table in ("step_result", "attempt", "enrolment"):
                 database.execute(f"DELETE FROM {table}")
+
+    def remove_labs(self) -> None:
+        """Ends every lab: what a test leaves running in a terminal is not for the next."""
+        with EngineClient(self.folder / "run/lab.sock") as engine:
+            for lab in engine.lab_list():
+                engine.lab_remove(lab.id)
 
     def pid(self, program: str) -> int:
         """The process number of zygote, engine or web; 0 while there is none."""

@@ -103,13 +103,15 @@ class Work:
 
 @pytest.fixture
 def work(stack: Stack) -> Iterator[Work]:
-    """A lab in mid-lesson."""
+    """A lab in mid-lesson; a new one, for in the lab of the test before a program may still have the terminal."""
+    stack.remove_labs()
     with Follower(stack.url) as page:
-        made = Work(stack, page)
-        made.begin()
-        yield made
-        with engine_of(stack) as engine:
-            engine.lab_remove(page.lab)
+        try:
+            made = Work(stack, page)
+            made.begin()
+            yield made
+        finally:
+            stack.remove_labs()
 
 
 def kill_often(work: Work, kill: Callable[[int], int], program: str) -> None:

@@ -22,7 +22,8 @@ CTRL_C_S = 5.0
 
 @pytest.fixture
 def pages(stack: Stack) -> Iterator[list[Follower]]:
-    """Two pages of one learner on one lab."""
+    """Two pages of one learner on one lab, a new one: in the last test's a program may still have the terminal."""
+    stack.remove_labs()
     with ExitStack() as open_pages:
         yield [open_pages.enter_context(Follower(stack.url)) for _ in range(2)]
 
