@@ -14,7 +14,7 @@ import { Panes } from "./panes.js";
 import { Steps } from "./steps.js";
 import { lang, t } from "./strings.js";
 import { Typist } from "./typist.js";
-import { NamespacesView } from "./views/namespaces.js";
+import { Drawer } from "./views/drawer.js";
 
 export class Page {
   /** @param {import("./types.js").Boot} boot */
@@ -35,7 +35,7 @@ export class Page {
     this.panes = new Panes(this);
     this.deck = new Deck(this.connection, { leave: () => this.panes.leave(), maximize: () => this.panes.maximize() });
     this.steps = new Steps(this);
-    this.view = new NamespacesView(need("#view"));
+    this.views = new Drawer(need("#views"), this.course);
     this.line = new LabLine(need("#line"), this);
     mountKeys(this);
     mountLanguage(this);
@@ -47,8 +47,8 @@ export class Page {
     const { connection, course } = this;
     connection.addEventListener("online", (event) => void this.opened(/** @type {CustomEvent} */ (event).detail));
     connection.on("lab", (lab) => this.setLab(lab));
-    connection.on("observed", ({ observation }) => this.view.show(observation));
-    connection.on("where", ({ terminal, where }) => this.view.inFront(terminal, where));
+    connection.on("observed", ({ observation }) => this.views.show(observation));
+    connection.on("where", ({ terminal, where }) => this.views.inFront(terminal, where));
     connection.on("checks", (told) => course.checked(told));
     connection.on("done", (told) => course.finished(told));
     connection.on("engine", ({ up }) => {

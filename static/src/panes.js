@@ -81,7 +81,7 @@ export class Panes {
     if (pane === "terminals") return this.page.deck.current()?.terminal?.term.focus();
     if (pane === "views") {
       this.toggleDrawer(true);
-      return this.page.view.focus();
+      return this.page.views.focus();
     }
     const heading = document.querySelector("#lesson section.step:not([hidden]) h2");
     if (heading instanceof HTMLElement) heading.focus();

@@ -186,7 +186,7 @@ def test_the_drawing_is_walked_by_arrow_keys_and_says_what_came(lesson: Open) ->
     page.page.locator(".map .group.fresh").wait_for()
     wait_until(lambda: "uts" in page.page.inner_text(".view > .unseen"), "a screen reader is told")
     page.page.keyboard.press("Control+Shift+Escape")
-    page.evaluate("hako.view.focus()")
+    page.evaluate("hako.views.focus()")
     page.page.keyboard.press("End")
     assert "bash" in (page.page.get_attribute(":focus", "aria-label") or "")
     page.page.keyboard.press("ArrowLeft")

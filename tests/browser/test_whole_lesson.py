@@ -64,9 +64,9 @@ def fill_in(page: LessonPage, code: Locator) -> str:
     """The text for a block that has a place to fill: the pid of the shell in "second"."""
     page.until("root@", "second")
     pid = page.evaluate(
-        "() => [...hako.view.front].find(([pid, name]) => name === 'second')?.[0]",
+        "() => [...hako.views.named('namespaces').front].find(([pid, name]) => name === 'second')?.[0]",
     )
-    process = next(one for one in page.evaluate("hako.view.seen.processes") if one["pid"] == pid)
+    process = next(one for one in page.evaluate("hako.views.named('namespaces').seen.processes") if one["pid"] == pid)
     return re.sub("‹[^›]*›", str(process["nspid"][0]), code.inner_text())
 
 

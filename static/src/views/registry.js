@@ -1,0 +1,10 @@
+/**
+ * The live views there are, in the order of their tabs. A view is one line here, its class (live.js says what it must have),
+ * and its words `views.NAME`; a lesson names it by `view:`.
+ */
+import { NamespacesView } from "./namespaces.js";
+
+/** @type {Record<string, new (element: HTMLElement) => import("./live.js").LiveView>} */
+export const VIEWS = {
+  namespaces: NamespacesView,
+};
