@@ -22,17 +22,21 @@ import os
 from dataclasses import dataclass, fields
 from typing import Any
 
+import structlog
+
 from engine.api import lasting, wire
 from engine.api.args import Args
 from engine.api.peer import Handler, Peer, abandonable
 from engine.api.pump import Feed, Pump
 from engine.api.terminals import COLS, ROWS, Terminals
 from engine.errors import BadInput, NotFound
-from engine.runtime import spec, words
+from engine.runtime import lastplan, spec, words
 from engine.runtime.container import Container, Containers, Exec
 from engine.runtime.machine import Machine
 from engine.runtime.process import StepFailed, exit_code
 from engine.runtime.stdio import TTY, Stdio
+
+log = structlog.get_logger(__name__)
 
 INPUT = 64 * 1024
 ARGUMENTS = 4096
@@ -100,9 +104,12 @@ class EngineApi:
         try:
             await self._containers.start(container, interactive=args.flag("interactive"))
         except StepFailed as error:
+            self._leave_plan(container, error.step)
             if container.record.remove:
                 await self._containers.remove(container, force=True)
             return not_runnable(error, container.record.config["process"]["args"])
+        # After the answer: the program is running, and nobody waits for what is only looked at.
+        asyncio.get_running_loop().call_soon(self._leave_plan, container)
         running = self._mind_container(container)
         answer = {"plan": plan_in_words(container, "en")} if args.flag("explain") else {}
         return {**answer, "streams": self._attach(peer, running)} if args.flag("attach") else answer
@@ -214,6 +221,14 @@ class EngineApi:
         if running is None:
             raise NotFound(f"Container {key[:12]} is not running.", "Start it first.")
         return running
+
+    def _leave_plan(self, container: Container, failed: int | None = None) -> None:
+        """In a lab: for the page's timeline."""
+        if self._machine.inside and container.plan is not None:
+            try:
+                lastplan.leave(self._machine.data, lastplan.of_start(container, failed))
+            except OSError as error:
+                log.warning("plan_not_left", container=container.id[:12], error=str(error))
 
     def _mind_container(self, container: Container) -> Running:
         assert container.stdio is not None

@@ -25,10 +25,16 @@ COMMAND_S = 10.0
 
 @dataclass(frozen=True)
 class Look:
-    """What one look gives: the observation, and where each terminal's foreground process is, by terminal id."""
+    """What one look gives.
+
+    Attributes:
+        where: where each terminal's foreground process is, by terminal id.
+        plan: of the last `hako run` in the lab, see engine/observe/lastplan.py.
+    """
 
     observation: Observation
     where: dict[str, dict[str, Any]]
+    plan: dict[str, Any] | None = None
 
 
 class Views:
@@ -51,7 +57,8 @@ class Views:
         def work() -> Look:
             observation = observer.observe()
             wheres = observer.wheres(observation)
-            return Look(observation, {names[name]: where.to_dict() for name, where in wheres.items() if name in names})
+            found = {names[name]: where.to_dict() for name, where in wheres.items() if name in names}
+            return Look(observation, found, observer.plan)
 
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 

@@ -10,6 +10,7 @@ none of them is in the top one. So a lab without groups costs little. See cgroup
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -80,6 +81,7 @@ class _Counters:
     cpu_weight: int | None = None
     frozen: bool | None = None
     io: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    at: float = 0.0
 
 
 _NOTHING = _Counters()
@@ -115,6 +117,7 @@ class GroupReader:
                     spent.get(path, 0),
                     counters.frozen,
                     counters.io,
+                    counters.at,
                 )
             )
         return tuple(found)
@@ -136,6 +139,7 @@ def _read_counters(view: LabView, path: str, directories: Mapping[str, Path]) ->
         _weight(directories.get("cpu"), "cpu" in view.v1),
         _frozen(v1.get("freezer"), unified),
         _io_v1(v1["blkio"]) if "blkio" in v1 else _io_v2(directories.get("io")),
+        time.time(),
     )
 
 

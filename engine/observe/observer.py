@@ -10,11 +10,13 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import replace
+from typing import Any
 
 from engine.errors import Conflict, Failed, NotFound
 from engine.linux import procfs
 from engine.linux.idmap import IdMap
 from engine.observe import cgroups
+from engine.observe.lastplan import PlanReader
 from engine.observe.model import LabView, Observation
 from engine.observe.mounts import MountTables
 from engine.observe.namespaces import NamespaceReader
@@ -37,11 +39,17 @@ class Observer:
         self._groups = cgroups.GroupReader()
         self._mounts = MountTables(proc)
         self._namespaces = NamespaceReader(proc)
+        self._plans = PlanReader(proc)
         self._last: Observation | None = None
 
     def update(self, view: LabView) -> None:
         """Take another view of the same lab: a terminal came or went, or its init is a new one after a reset."""
         self._view = view
+
+    @property
+    def plan(self) -> dict[str, Any] | None:
+        """The plan of the last `hako run` in the lab, as far as was looked; for JSON."""
+        return self._plans.last
 
     def observe(self, deadline_s: float = DEADLINE_S) -> Observation:
         """Look now. Blocks for some milliseconds: not for the event loop's own thread.
@@ -104,6 +112,7 @@ class Observer:
         processes, more_processes = self._processes.read_all(groups, sessions, lab_map, view.init_pid, trees.places)
         mounts, kept, more_mounts = self._mounts.read(processes)
         namespaces, links, more_links = self._namespaces.read(processes, init_ns, kept, lab_map)
+        self._plans.read(view.init_pid)
         more_groups = more_groups or trees.truncated
         cut = {"cgroups": more_groups, "processes": more_processes, "mounts": more_mounts, "links": more_links}
         fresh = Observation(

@@ -43,20 +43,25 @@ KILL_S = 5.0
 class Container:
     """A container as the daemon has it.
 
-    `times` are (step number, nanoseconds) of the last start; `ended` completes with the exit code.
+    `times` are (step number, nanoseconds) of the last start, `moments` step number -> (begun, took) in monotonic
+    nanoseconds; `ended` completes with the exit code.
     """
 
     record: Record
     plan: Plan | None = None
     process: Process | None = None
     stdio: stdio.Stdio | None = None
-    times: list[tuple[int, int]] = field(default_factory=list)
+    moments: dict[int, tuple[int, int]] = field(default_factory=dict)
     execs: dict[str, Exec] = field(default_factory=dict)
     ended: asyncio.Future[int] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
     @property
     def id(self) -> str:
         return self.record.id
+
+    @property
+    def times(self) -> list[tuple[int, int]]:
+        return [(number, took) for number, (_, took) in self.moments.items()]
 
 
 @dataclass
@@ -154,12 +159,12 @@ class Containers:
         assert plan is not None
         with contextlib.ExitStack() as opened:
             fds: dict[str, int] = {}
-            times: list[tuple[int, int]] = []
+            container.moments = {}
             for number, step in plan.numbered("engine"):
                 begun = time.monotonic_ns()
                 container.record.made.append(step.kind)
                 await self._engine_step(container, step, fds, opened)
-                times.append((number, time.monotonic_ns() - begun))
+                container.moments[number] = (begun, time.monotonic_ns() - begun)
             files_of.open_sources(plan, fds, opened)
             tty = config["process"]["terminal"]
             with stdio.prepare(tty=tty, interactive=interactive) as prepared:
@@ -173,7 +178,7 @@ class Containers:
                 )
                 container.process = started
                 container.stdio = self._finish_stdio(prepared.finish(started.fds), container.id)
-            container.times = times + [(number, took) for number, _, took in started.times]
+            container.moments |= {number: (begun, took) for number, begun, took in started.times}
 
     def _finish_stdio(self, streams: stdio.Stdio, key: str) -> stdio.Stdio:
         streams.on_stdin_closed = lambda: self._machine.zygote.let_go(key, stdio.STDIN)

@@ -195,6 +195,24 @@ WORDS: dict[str, Word] = {
 }
 
 
+#: What a step's sentence is filled from; a learner's file may hold these and no more.
+FIELDS = ("kinds", "args", "destination", "hostname", "user", "cwd", "path", "type", "source")
+
+
+def fields(kind: str, args: dict[str, object]) -> dict[str, object]:
+    """Those of a step's arguments that its sentence needs; of `args` (argv) the program alone.
+
+    Raises:
+        KeyError: there is no such step.
+    """
+    wanted = WORDS[kind].en
+    names = [name for name in FIELDS if f"{{{name}}}" in wanted]
+    names += ["type", "source"] if "{what}" in wanted else []
+    kept = {name: args[name] for name in names if name in args}
+    argv = args.get("args")
+    return {**kept, "args": argv[:1]} if "{program}" in wanted and isinstance(argv, list) else kept
+
+
 def sentence(kind: str, args: dict[str, object], lang: str) -> str:
     """The sentence of a step with its arguments in it.
 
