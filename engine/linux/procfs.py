@@ -158,7 +158,7 @@ def parse_mountinfo(text: bytes) -> list[Mount]:
                 unbindable=b"unbindable" in tags,
                 type=_unescape(rest[0]),
                 source=_unescape(rest[1]),
-                super_options=tuple(_unescape(rest[2]).split(",")),
+                super_options=tuple(_unescape(option) for option in rest[2].split(b",")),  # a comma in one is \054
             )
         )
     return mounts

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.linux.cgroup_usage import Usage
+from engine.observe.layers import Layers
 
 #: Cut off at these counts, with the word in Observation.truncated, so that no learner can make an observation costly.
 MAX_PROCESSES = 256
@@ -242,7 +243,6 @@ class GroupEntry:
         cpu_ticks: CPU time of the processes right in it, in clock ticks.
         frozen: None where nothing can freeze it.
         io: "major:minor" -> rbps, wbps (limits, where set), read, written (bytes so far).
-        at: when the counters were read, in seconds since the epoch; 0 where they were not.
         notable: what of these is worth a new revision: limits and events, not every byte.
     """
 
@@ -255,7 +255,6 @@ class GroupEntry:
     cpu_ticks: int = field(default=0, compare=False)
     frozen: bool | None = None
     io: Mapping[str, Mapping[str, int]] = field(default_factory=dict, compare=False)
-    at: float = field(default=0.0, compare=False)
     notable: tuple[Any, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -274,15 +273,9 @@ class GroupEntry:
             "processes": list(self.processes),
             "controllers": list(self.controllers),
             "members": {name: list(pids) for name, pids in self.members.items()},
-            "cpu_ticks": self.cpu_ticks,
-            **self.counters(),
-        }
-
-    def counters(self) -> Json:
-        """What it used, its limits, and when that was read: the part that changes all the time."""
-        return {
             "usage": self.usage.to_dict(),
             "cpu_weight": self.cpu_weight,
+            "cpu_ticks": self.cpu_ticks,
             "frozen": self.frozen,
             "io": {device: dict(counts) for device, counts in self.io.items()},
         }
@@ -298,7 +291,9 @@ class Observation:
         init_ns: kind -> inode of the lab's own namespaces.
         controllers: name -> "v1" or "v2": what the learner's groups can limit, and in which kernel's words.
         mounts, links: by the inode of the mount and of the network namespace.
-        truncated: which lists were cut at their bound: "processes", "mounts", "links", "cgroups", "namespaces".
+        layers: its union file systems and what lies in their layers.
+        truncated: which lists were cut at their bound: "processes", "mounts", "links", "cgroups", "namespaces",
+            "layers".
     """
 
     lab: str
@@ -313,11 +308,12 @@ class Observation:
     cgroups: tuple[GroupEntry, ...]
     truncated: tuple[str, ...] = ()
     controllers: Mapping[str, str] = field(default_factory=dict)
+    layers: Layers = field(default_factory=Layers)
 
     def same_as(self, other: Observation) -> bool:
         """Whether nothing changed between two observations of a lab."""
         mine, theirs = (
-            (one.init_ns, one.processes, one.namespaces, one.mounts, one.links, one.cgroups, one.truncated)
+            (one.init_ns, one.processes, one.namespaces, one.mounts, one.links, one.cgroups, one.layers, one.truncated)
             for one in (self, other)
         )
         return mine == theirs
@@ -339,6 +335,7 @@ class Observation:
             "links": {str(inode): [link.to_dict() for link in table] for inode, table in self.links.items()},
             "cgroups": [group.to_dict() for group in self.cgroups],
             "controllers": dict(self.controllers),
+            "layers": self.layers.to_dict(),
             "truncated": list(self.truncated),
         }
 

@@ -10,13 +10,12 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import replace
-from typing import Any
 
 from engine.errors import Conflict, Failed, NotFound
 from engine.linux import procfs
 from engine.linux.idmap import IdMap
 from engine.observe import cgroups
-from engine.observe.lastplan import PlanReader
+from engine.observe.layer_reader import LayerReader
 from engine.observe.model import LabView, Observation
 from engine.observe.mounts import MountTables
 from engine.observe.namespaces import NamespaceReader
@@ -39,17 +38,12 @@ class Observer:
         self._groups = cgroups.GroupReader()
         self._mounts = MountTables(proc)
         self._namespaces = NamespaceReader(proc)
-        self._plans = PlanReader(proc)
+        self._layers = LayerReader(proc)
         self._last: Observation | None = None
 
     def update(self, view: LabView) -> None:
         """Take another view of the same lab: a terminal came or went, or its init is a new one after a reset."""
         self._view = view
-
-    @property
-    def plan(self) -> dict[str, Any] | None:
-        """The plan of the last `hako run` in the lab, as far as was looked; for JSON."""
-        return self._plans.last
 
     def observe(self, deadline_s: float = DEADLINE_S) -> Observation:
         """Look now. Blocks for some milliseconds: not for the event loop's own thread.
@@ -112,9 +106,14 @@ class Observer:
         processes, more_processes = self._processes.read_all(groups, sessions, lab_map, view.init_pid, trees.places)
         mounts, kept, more_mounts = self._mounts.read(processes)
         namespaces, links, more_links = self._namespaces.read(processes, init_ns, kept, lab_map)
-        self._plans.read(view.init_pid)
-        more_groups = more_groups or trees.truncated
-        cut = {"cgroups": more_groups, "processes": more_processes, "mounts": more_mounts, "links": more_links}
+        layers, more_layers = self._layers.read(mounts, processes, view.init_pid, init_ns["mnt"])
+        cut = {
+            "cgroups": more_groups or trees.truncated,
+            "processes": more_processes,
+            "mounts": more_mounts,
+            "links": more_links,
+            "layers": more_layers,
+        }
         fresh = Observation(
             lab=view.lab,
             revision=1,
@@ -127,6 +126,7 @@ class Observer:
             links=links,
             cgroups=self._groups.entries(view, trees, groups, processes),
             controllers={name: "v1" if name in view.v1 else "v2" for name in view.trees},
+            layers=layers,
             truncated=tuple(name for name, true in cut.items() if true),
         )
         return self._numbered(fresh)

@@ -88,6 +88,22 @@ CODES: dict[str, tuple[str, ...]] = {
     "cpu_ratio_other": ("group", "than", "ratio"),
     # So few bytes were written to a device.
     "io_none": ("group", "written", "wanted"),
+    # Unions: none at the target; one of another driver ("overlay", "aufs", "aufs_fuse"); another number of lower
+    # layers; without an upper directory, or with one where none should be; one that cannot be read.
+    "union_absent": ("target",),
+    "union_other": ("target", "driver", "wanted"),
+    "lower_other": ("target", "lower", "wanted"),
+    "upper_missing": ("target",),
+    "upper_there": ("target",),
+    "upper_unreadable": ("target", "layer"),
+    # Another number of branches; others, or in another order.
+    "branches_number": ("target", "branches", "wanted"),
+    "branches_other": ("target", "branches", "wanted"),
+    # No upper layer has anything at the path; one has, but of another kind (added, changed, whiteout, opaque); it is
+    # the right one in another layer.
+    "layer_same": ("target", "path"),
+    "layer_other": ("target", "path", "kind", "wanted"),
+    "layer_elsewhere": ("target", "path", "layer", "wanted"),
     # This process is still there.
     "still_there": ("pid", "comm"),
     # Nobody fits, so there is no right answer yet.

@@ -14,7 +14,7 @@ from typing import Any
 from engine.errors import BadInput
 from engine.observe.model import Observation, Process
 from engine.predicates import arguments as arg
-from engine.predicates import groups, processes, things
+from engine.predicates import groups, processes, things, unions
 from engine.predicates.arguments import Argument
 from engine.predicates.codes import Result, fails, holds
 from engine.predicates.world import World
@@ -113,6 +113,8 @@ _PLACE = Argument(arg.one_of(*things.PLACES), required=True)
 _NAME = Argument(arg.text, required=True)
 _GROUP = Argument(arg.path, required=True)
 _MIN = Argument(arg.number)
+_TARGET = Argument(arg.path)
+_IN_UNION = {"target": _TARGET, "path": Argument(arg.path, required=True), "layer": Argument(arg.path)}
 
 #: name -> predicate.
 PREDICATES: dict[str, Predicate] = {
@@ -176,6 +178,20 @@ PREDICATES: dict[str, Predicate] = {
     "cgroup_frozen": Predicate({"group": _GROUP, "frozen": Argument(arg.flag)}, _pure(groups.cgroup_frozen)),
     "cpu_ratio": Predicate({"group": _GROUP, "than": _GROUP, "min": _MIN, "max": _MIN}, _pure(groups.cpu_ratio)),
     "io_written": Predicate({"group": _GROUP, "min": _MIN}, _pure(groups.io_written)),
+    "overlay_mount": Predicate(
+        {"target": _TARGET, "lower": Argument(arg.number), "upper": Argument(arg.flag)}, _pure(unions.overlay_mount)
+    ),
+    "aufs_mount": Predicate(
+        {"target": _TARGET, "branches": Argument(arg.number), "by": Argument(arg.one_of("kernel", "fuse"))},
+        _pure(unions.aufs_mount),
+    ),
+    "aufs_branches": Predicate(
+        {"target": _TARGET, "branches": Argument(_words, required=True)}, _pure(unions.aufs_branches)
+    ),
+    "copied_up": Predicate(_IN_UNION, _pure(unions.copied_up)),
+    "added_file": Predicate(_IN_UNION, _pure(unions.added_file)),
+    "whiteout": Predicate(_IN_UNION, _pure(unions.whiteout)),
+    "opaque": Predicate(_IN_UNION, _pure(unions.opaque)),
     "answer": Predicate(
         {
             "name": _NAME,

@@ -1,0 +1,208 @@
+"""Finds the unions in a lab's mount tables and reads their layers: `LayerReader.read` gives the Layers.
+
+The kernel names the layers of an overlay in the mount table, those of its AUFS in /sys/fs/aufs. The paths are the
+mounter's: they are opened below the root of the mount namespace the union was found in, or below the lab's own (a
+container's layers are not in its own tree), never below ours (openat2(2), RESOLVE_IN_ROOT). A path that leads nowhere
+there is a layer without a tree. See proc(5), overlayfs.rst.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+
+from engine.linux import procfs, syscalls
+from engine.observe.layer_tree import TreeReader, shows
+from engine.observe.layers import DRIVERS, Change, Layer, LayerFile, Layers, Tree, Union, branch_layers, overlay_layers
+from engine.observe.model import MountEntry, Process, text
+
+MAX_UNIONS = 32
+#: Layers read of one union, and files told of a whole lab.
+MAX_LAYERS = 128
+MAX_FILES = 2500
+
+_IN_ROOT = syscalls.RESOLVE_IN_ROOT | syscalls.RESOLVE_NO_MAGICLINKS
+
+Tables = Mapping[int, tuple[MountEntry, ...]]
+
+
+@dataclass
+class _Open:
+    """A layer that is being looked at: its fd, or None."""
+
+    layer: Layer
+    fd: int | None
+    tree: Tree | None
+
+
+class LayerReader:
+    """Remembers what lies in the layers of one lab between observations. For one thread at a time."""
+
+    def __init__(self, proc: str = "/proc", sysfs: str = "/sys") -> None:
+        self._proc, self._sys = proc, sysfs
+        self._readers: dict[str, TreeReader] = {}
+        self._before: dict[str, tuple[tuple[Tree | None, ...], Union]] = {}
+
+    def read(self, tables: Tables, processes: Iterable[Process], init_pid: int, lab_mnt: int) -> tuple[Layers, bool]:
+        """The unions in these mount tables, and whether there are more than are told.
+
+        Args:
+            processes: of the lab; one in a mount namespace lends its root.
+            init_pid: whose root the lab's own paths begin at.
+            lab_mnt: inode of the lab's own mount namespace.
+        """
+        found, more = _unions(tables, lab_mnt)
+        lenders = {process.ns.get("mnt", 0): process.pid for process in processes} | {lab_mnt: init_pid}
+        trees: dict[str, Tree] = {}
+        unions = []
+        readers: dict[str, TreeReader] = {}
+        for mnt, entry in found:
+            union = self._described(mnt, entry, of_lab=mnt == lab_mnt and entry.target == "/")
+            if not union.of_lab:
+                with self._opened(union, entry, lenders.get(mnt, init_pid), init_pid, readers) as layers:
+                    union = self._with_changes(union, layers, trees)
+            unions.append(union)
+        self._readers = readers
+        self._before = {key: value for key, value in self._before.items() if key in {one.device for one in unions}}
+        kept = {}
+        room = MAX_FILES
+        for key, tree in trees.items():
+            room -= len(tree.files)
+            kept[key] = tree if room >= 0 else Tree((), truncated=True)
+        return Layers(tuple(unions), kept), more or room < 0
+
+    def _described(self, mnt: int, entry: MountEntry, *, of_lab: bool) -> Union:
+        driver = DRIVERS[entry.type]
+        layers = overlay_layers(entry.super) if driver == "overlay" else self._kernel_branches(entry)
+        readonly = "ro" in entry.options or "ro" in entry.super
+        return Union(driver, entry.device, entry.target, mnt, of_lab, readonly, layers[:MAX_LAYERS])
+
+    def _kernel_branches(self, entry: MountEntry) -> tuple[Layer, ...]:
+        """Of the kernel's AUFS: `si=…` names a directory in sysfs with a file for each branch."""
+        number = next((option[3:] for option in entry.super if option.startswith("si=")), "")
+        if not number.isalnum():
+            return ()
+        lines = []
+        for position in range(MAX_LAYERS):
+            try:
+                raw = procfs.read(f"{self._sys}/fs/aufs/si_{number}/br{position}", 8192)
+            except OSError:
+                break
+            lines.append(text(os.fsdecode(raw)).strip())
+        return branch_layers(lines)
+
+    @contextmanager
+    def _opened(
+        self, union: Union, entry: MountEntry, pid: int, init_pid: int, readers: dict[str, TreeReader]
+    ) -> Iterator[list[_Open]]:
+        # The root of a container is the union itself, so its layers are looked for where it was made first.
+        pids = dict.fromkeys((init_pid, pid) if entry.target == "/" else (pid, init_pid))
+        with ExitStack() as stack:
+            roots = []
+            for each in pids:
+                try:
+                    roots.append(os.open(f"{self._proc}/{each}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
+                except OSError:
+                    continue
+                stack.callback(os.close, roots[-1])
+            layers = []
+            for layer in union.layers:
+                fd = _open(roots, layer.path, os.path.dirname(entry.target))
+                if fd is None:
+                    layers.append(_Open(layer, None, None))
+                    continue
+                stack.callback(os.close, fd)
+                layers.append(self._read(union, layer, fd, readers))
+            yield layers
+
+    def _read(self, union: Union, layer: Layer, fd: int, readers: dict[str, TreeReader]) -> _Open:
+        status = os.fstat(fd)
+        key = f"{status.st_dev}:{status.st_ino}:{'w' if layer.writable else 'r'}"
+        if union.driver != "overlay":
+            key += "a"
+        reader = readers.get(key) or self._readers.get(key)
+        if reader is None:
+            reader = TreeReader(aufs=union.driver != "overlay", writable=layer.writable)
+        readers[key] = reader
+        try:
+            tree = reader.read(fd)
+        except OSError:  # a file system of the learner's that answers nobody outside
+            return _Open(layer, None, None)
+        return _Open(replace(layer, tree=key), fd, tree)
+
+    def _with_changes(self, union: Union, layers: list[_Open], trees: dict[str, Tree]) -> Union:
+        for one in layers:
+            if one.layer.tree is not None and one.tree is not None:
+                trees[one.layer.tree] = one.tree
+        union = replace(union, layers=tuple(one.layer for one in layers))
+        seen = tuple(one.tree for one in layers)
+        before = self._before.get(union.device)
+        if before is not None and before[1].layers == union.layers and all(
+            mine is theirs for mine, theirs in zip(before[0], seen, strict=True)
+        ):  # fmt: skip
+            return replace(union, changes=before[1].changes)
+        union = replace(union, changes=tuple(_changes(union, layers)))
+        self._before[union.device] = (seen, union)
+        return union
+
+
+def _unions(tables: Tables, lab_mnt: int) -> tuple[list[tuple[int, MountEntry]], bool]:
+    """Each union once, at its first mount: in the lab's own table, else in that of a namespace made in it."""
+    found: dict[str, tuple[int, MountEntry]] = {}
+    for mnt in sorted(tables, key=lambda inode: (inode != lab_mnt, inode)):
+        for entry in tables[mnt]:
+            if entry.type in DRIVERS and entry.device not in found:
+                found[entry.device] = (mnt, entry)
+    return list(found.values())[:MAX_UNIONS], len(found) > MAX_UNIONS
+
+
+def _open(roots: list[int], path: str, beside: str) -> int | None:
+    """An fd of a layer's directory; a relative path is tried beside the mount, where it was probably typed."""
+    for root in roots:
+        try:
+            fd = syscalls.openat2(root, os.path.join(beside, path), os.O_PATH | os.O_DIRECTORY, resolve=_IN_ROOT)
+        except (OSError, ValueError):
+            continue
+        try:
+            return os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=fd)
+        except OSError:
+            continue
+        finally:
+            os.close(fd)
+    return None
+
+
+def _changes(union: Union, layers: list[_Open]) -> Iterator[Change]:
+    aufs = union.driver != "overlay"
+    for number, one in enumerate(layers):
+        if not one.layer.writable or one.tree is None:
+            continue
+        hidden: list[str] = []  # below a directory that hides what the lower ones have, all is new
+        for file in one.tree.files:
+            covered = any(file.path.startswith(top) for top in hidden)
+            below = None if covered else _below(layers, number, file.path, aufs=aufs)
+            if file.mark is not None or (file.type != "directory" and below is not None):
+                hidden.append(file.path + "/")
+            yield Change(file.path, _kind(file, below), file.type, number, below, file.size)
+
+
+def _kind(file: LayerFile, below: int | None) -> str:
+    if file.mark == "whiteout":
+        return "whiteout"
+    if below is None:
+        return "added"  # the kernel marks some new directories opaque as well: nothing is hidden by that
+    return "opaque" if file.mark == "opaque" else "changed"
+
+
+def _below(layers: list[_Open], number: int, path: str, *, aufs: bool) -> int | None:
+    """The topmost layer below this one that shows a path."""
+    for lower in range(number + 1, len(layers)):
+        fd, mode = layers[lower].fd, layers[lower].layer.mode
+        if fd is None:
+            continue
+        found = shows(fd, path, aufs=aufs, marks=mode == "rw" or "wh" in mode)
+        if found is not None:
+            return lower if found else None
+    return None
