@@ -1,7 +1,10 @@
 """Watching labs: one look at a lab serves all who watch it, at most one a second, told only when something changed.
 
 Looking costs some milliseconds of processor, so a lab where nothing happens is looked at less often: what is typed or
-printed in it makes it `lively` for a while. The look itself is `views.py`'s.
+printed in it, and time that its processes spend, make it `lively` for a while. The look itself is `views.py`'s.
+
+Told are: `lab.observed` when the lab is another, `lab.usage` when only counters of its groups went on, `lab.plan` for
+the plan of the last `hako run` in it, `terminal.where`. Each holds all there is to know, so one may overtake another.
 """
 
 from __future__ import annotations
@@ -25,6 +28,8 @@ log = structlog.get_logger(__name__)
 LOOK_S = 1.0
 QUIET_LOOK_S = 4.0
 LIVELY_S = 10.0
+#: So much CPU time (in ticks of 10 ms) between two looks is work, and not a shell that prints its prompt.
+BUSY_TICKS = 5
 WATCHES_PER_PEER = 2048
 
 
@@ -36,6 +41,9 @@ class Watched:
     peers: dict[Peer, set[int]] = field(default_factory=dict)
     last: Observation | None = None
     where: dict[str, Any] = field(default_factory=dict)
+    usage: list[dict[str, Any]] = field(default_factory=list)
+    ticks: int = 0
+    plan: dict[str, Any] | None = None
     lively_until: float = 0.0
     stir: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
@@ -133,6 +141,7 @@ class Watches:
                     pass
 
     def _compare(self, watched: Watched, look: Look) -> None:
+        self._compare_counters(watched, look)
         # The observer counts its changes; who asked for a snapshot in between may have made it count.
         if watched.last is None or look.observation.revision != watched.last.revision:
             watched.last = look.observation
@@ -144,10 +153,31 @@ class Watches:
                     _tell_where(peer, terminal, where)
         watched.where = look.where
 
+    def _compare_counters(self, watched: Watched, look: Look) -> None:
+        """Usage and plan, which are no part of what makes one observation differ from the next."""
+        groups = look.observation.cgroups
+        usage = [{"path": group.path, "processes": len(group.processes), **group.counters()} for group in groups]
+        ticks = sum(group.cpu_ticks for group in groups)
+        if ticks - watched.ticks >= BUSY_TICKS:
+            watched.lively_until = asyncio.get_running_loop().time() + LIVELY_S
+        watched.ticks = ticks
+        if _without_times(usage) != _without_times(watched.usage):
+            watched.usage = usage
+            for peer in watched.peers:
+                _tell_usage(peer, watched)
+        if look.plan != watched.plan:
+            watched.plan = look.plan
+            for peer in watched.peers:
+                _tell_plan(peer, watched)
+
     def _tell_all_of(self, watched: Watched, peer: Peer) -> None:
         self._tell_observed(watched, peer)
         for terminal, where in watched.where.items():
             _tell_where(peer, terminal, where)
+        if watched.usage:
+            _tell_usage(peer, watched)
+        if watched.plan is not None:
+            _tell_plan(peer, watched)
 
     @staticmethod
     def _tell_observed(watched: Watched, peer: Peer) -> None:
@@ -159,6 +189,18 @@ class Watches:
 
 def _tell_where(peer: Peer, terminal: str, where: Any) -> None:
     peer.tell_news(("where", terminal), wire.event("terminal.where", terminal=terminal, where=where))
+
+
+def _tell_usage(peer: Peer, watched: Watched) -> None:
+    peer.tell_news(("usage", watched.lab), wire.event("lab.usage", lab=watched.lab, groups=watched.usage))
+
+
+def _tell_plan(peer: Peer, watched: Watched) -> None:
+    peer.tell_news(("plan", watched.lab), wire.event("lab.plan", lab=watched.lab, plan=watched.plan))
+
+
+def _without_times(usage: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{name: value for name, value in group.items() if name != "at"} for group in usage]
 
 
 def fitting(observation: dict[str, Any]) -> dict[str, Any]:

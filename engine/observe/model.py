@@ -243,6 +243,7 @@ class GroupEntry:
         cpu_ticks: CPU time of the processes right in it, in clock ticks.
         frozen: None where nothing can freeze it.
         io: "major:minor" -> rbps, wbps (limits, where set), read, written (bytes so far).
+        at: when the counters were read, in seconds since the epoch; 0 where they were not.
         notable: what of these is worth a new revision: limits and events, not every byte.
     """
 
@@ -255,6 +256,7 @@ class GroupEntry:
     cpu_ticks: int = field(default=0, compare=False)
     frozen: bool | None = None
     io: Mapping[str, Mapping[str, int]] = field(default_factory=dict, compare=False)
+    at: float = field(default=0.0, compare=False)
     notable: tuple[Any, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -273,11 +275,18 @@ class GroupEntry:
             "processes": list(self.processes),
             "controllers": list(self.controllers),
             "members": {name: list(pids) for name, pids in self.members.items()},
+            "cpu_ticks": self.cpu_ticks,
+            **self.counters(),
+        }
+
+    def counters(self) -> Json:
+        """What it used, its limits, and when that was read: the part that changes all the time."""
+        return {
             "usage": self.usage.to_dict(),
             "cpu_weight": self.cpu_weight,
-            "cpu_ticks": self.cpu_ticks,
             "frozen": self.frozen,
             "io": {device: dict(counts) for device, counts in self.io.items()},
+            "at": self.at,
         }
 
 

@@ -10,11 +10,13 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import replace
+from typing import Any
 
 from engine.errors import Conflict, Failed, NotFound
 from engine.linux import procfs
 from engine.linux.idmap import IdMap
 from engine.observe import cgroups
+from engine.observe.lastplan import PlanReader
 from engine.observe.layer_reader import LayerReader
 from engine.observe.model import LabView, Observation
 from engine.observe.mounts import MountTables
@@ -39,11 +41,17 @@ class Observer:
         self._mounts = MountTables(proc)
         self._namespaces = NamespaceReader(proc)
         self._layers = LayerReader(proc)
+        self._plans = PlanReader(proc)
         self._last: Observation | None = None
 
     def update(self, view: LabView) -> None:
         """Take another view of the same lab: a terminal came or went, or its init is a new one after a reset."""
         self._view = view
+
+    @property
+    def plan(self) -> dict[str, Any] | None:
+        """The plan of the last `hako run` in the lab, as far as was looked; for JSON."""
+        return self._plans.last
 
     def observe(self, deadline_s: float = DEADLINE_S) -> Observation:
         """Look now. Blocks for some milliseconds: not for the event loop's own thread.
@@ -106,6 +114,7 @@ class Observer:
         processes, more_processes = self._processes.read_all(groups, sessions, lab_map, view.init_pid, trees.places)
         mounts, kept, more_mounts = self._mounts.read(processes)
         namespaces, links, more_links = self._namespaces.read(processes, init_ns, kept, lab_map)
+        self._plans.read(view.init_pid)
         layers, more_layers = self._layers.read(mounts, processes, view.init_pid, init_ns["mnt"])
         cut = {
             "cgroups": more_groups or trees.truncated,
