@@ -163,7 +163,7 @@ class EngineClient(Connection):
         return value
 
     def observe_watch(self, lab: str) -> int:
-        """Send `lab.observed` and `terminal.where` events when something changed, at most one a second."""
+        """Send `lab.observed`, `lab.usage`, `lab.plan` and `terminal.where` events on change, at most one a second."""
         return int(self.call("observe.watch", {"lab": lab})["watch"])
 
     def observe_unwatch(self, watch: int) -> None:

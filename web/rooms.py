@@ -1,9 +1,9 @@
 """One room per lab that some page looks at: watches the lab once and tells every page in it.
 
-A room has one `observe.watch` at the engine, however many pages look. It keeps the newest observation, so that a page
-that joins sees the lab at once. Watches do not survive the engine; after it came back every room watches again. Events
-arrive on the engine client's reader thread, where nothing may ask the engine: what has to be asked runs on the worker
-pool.
+A room has one `observe.watch` at the engine, however many pages look. It keeps the newest of each picture (the lab
+observed, what its groups use, the plan of its last `hako run`), so that a page that joins sees the lab at once.
+Watches do not survive the engine; after it came back every room watches again. Events arrive on the engine client's
+reader thread, where nothing may ask the engine: what has to be asked runs on the worker pool.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class Room:
     watch: int | None = None
     #: Held while the watch is being asked for, so that two pages that come at once ask once.
     asking: threading.Lock = field(default_factory=threading.Lock)
-    #: The newest observation as it goes to pages; None before the first.
-    observed: dict[str, Any] | None = None
+    #: The newest of each picture as it goes to pages, by the name of the event; empty before the first.
+    pictures: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 class Rooms:
@@ -59,10 +59,10 @@ class Rooms:
         """The page looks at this lab from now on."""
         with self._lock:
             room = self._rooms.setdefault(lab, Room(lab))
-        known = room.observed
+        known = dict(room.pictures)
         self._watch(room)
-        if known is not None:
-            page.send("observed", known)
+        for name, picture in known.items():
+            page.send(name, picture)
 
     def leave(self, lab: str) -> None:
         """A page stopped looking; the last one ends the watch."""
@@ -115,7 +115,13 @@ class Rooms:
         """On the reader thread."""
         match event["event"]:
             case "lab.observed":
-                self._observed(event["lab"], event["revision"], event["observation"])
+                picture = {"revision": event["revision"], "observation": event["observation"]}
+                if self._picture(event["lab"], "observed", picture):
+                    self._changed(event["lab"])
+            case "lab.usage":
+                self._picture(event["lab"], "usage", {"groups": event["groups"]})
+            case "lab.plan":
+                self._picture(event["lab"], "plan", {"plan": event["plan"]})
             case "terminal.where":
                 self._where(event["terminal"], event["where"])
             case "disconnected":
@@ -124,30 +130,29 @@ class Rooms:
                     for room in self._rooms.values():
                         room.watch = None
 
-    def _observed(self, lab: str, revision: int, observation: dict[str, Any]) -> None:
+    def _picture(self, lab: str, name: str, picture: dict[str, Any]) -> bool:
+        """Show it to all in the room; whether there is one."""
         room = self._rooms.get(lab)
         if room is None:
-            return
-        room.observed = {"revision": revision, "observation": observation}
+            return False
+        room.pictures[name] = picture
         for page in self._pages.of_lab(lab):
-            self._show(page, room.observed)
-        self._changed(lab)
-
-    def _show(self, page: Page, observed: dict[str, Any]) -> None:
-        if page.wire.waiting() > QUEUE_LONG:
-            self._behind.add(page)
-            return
-        self._behind.discard(page)
-        page.send("observed", observed)
+            if page.wire.waiting() > QUEUE_LONG:
+                self._behind.add(page)
+            else:
+                page.send(name, picture)
+        return True
 
     def catch_up(self) -> None:
-        """Give pages that were too slow the newest picture; called about once a second."""
+        """Give pages that were too slow the newest pictures; called about once a second."""
         for page in list(self._behind):
             room = self._rooms.get(page.lab)
-            if page.gone or room is None or room.observed is None:
+            if page.gone or room is None:
                 self._behind.discard(page)
-            else:
-                self._show(page, room.observed)
+            elif page.wire.waiting() <= QUEUE_LONG:
+                self._behind.discard(page)
+                for name, picture in list(room.pictures.items()):
+                    page.send(name, picture)
 
     def tell_where(self, page: Page, name: str) -> None:
         """Tell a page that has just attached a terminal where its foreground process is, if that is known."""

@@ -8,8 +8,8 @@
     observe.snapshot {lab}  .where {terminal}  .watch {lab}  .unwatch {watch}
     check.evaluate {lab, predicates, answers}
 
-Events: terminal.output, .reset, .exit, .where; lab.state, lab.observed. This file checks arguments and turns things
-into plain data; what a lab is, `engine/lab.py` says. No call here reaches a container of the machine or its files.
+Events: terminal.output, .reset, .exit, .where; lab.state, .observed, .usage, .plan. This file checks arguments and
+turns things into plain data; what a lab is, `engine/lab.py` says. No call here reaches a container of the machine.
 """
 
 from __future__ import annotations

@@ -214,6 +214,24 @@ def test_where_and_observations_reach_the_page(stack: Stack) -> None:
             late.wait_event("observed", lambda told: told["observation"]["processes"] == [{"pid": 1}])
 
 
+def test_usage_and_the_last_plan_reach_the_page(stack: Stack) -> None:
+    """The newest of each also for one who comes later; those of a lab nobody looks at go nowhere."""
+    with _open(stack) as page:
+        lab = next(iter(stack.engine.labs))
+        page.wait_event("observed")
+        stack.engine.tell("lab.usage", lab="another", groups=[{"path": "/secret"}])
+        for used in (1, 2):
+            stack.engine.tell("lab.usage", lab=lab, groups=[{"path": "/", "usage": {"cpu_us": used}}])
+        stack.engine.tell("lab.plan", lab=lab, plan={"name": "box", "steps": []})
+        assert page.wait_event("plan") == ({"plan": {"name": "box", "steps": []}},)
+        assert [args[0] for args in page.of("usage")] == [
+            {"groups": [{"path": "/", "usage": {"cpu_us": used}}]} for used in (1, 2)
+        ]
+        with _open(stack) as late:
+            assert late.wait_event("usage") == ({"groups": [{"path": "/", "usage": {"cpu_us": 2}}]},)
+            assert late.wait_event("plan") == ({"plan": {"name": "box", "steps": []}},)
+
+
 def test_a_labs_state_is_pushed_in_the_pages_language(stack: Stack) -> None:
     """With the times it will end at; the reason in words."""
     browser = stack.browser("ja")
