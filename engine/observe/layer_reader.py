@@ -1,14 +1,15 @@
 """Finds the unions in a lab's mount tables and reads their layers: `LayerReader.read` gives the Layers.
 
-The kernel names the layers of an overlay in the mount table, those of its AUFS in /sys/fs/aufs. The paths are the
-mounter's: they are opened below the root of the mount namespace the union was found in, or below the lab's own (a
-container's layers are not in its own tree), never below ours (openat2(2), RESOLVE_IN_ROOT). A path that leads nowhere
-there is a layer without a tree. See proc(5), overlayfs.rst.
+The kernel names the layers of an overlay in the mount table, those of its AUFS in /sys/fs/aufs; our AUFS in user space
+tells its own (aufs_fuse/state.py). The paths are the mounter's: they are opened below the root of the mount namespace
+the union was found in, or below the lab's own (a container's layers are not in its own tree), never below ours
+(openat2(2), RESOLVE_IN_ROOT). A path that leads nowhere there is a layer without a tree. See proc(5), overlayfs.rst.
 """
 
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -17,6 +18,8 @@ from engine.linux import procfs, syscalls
 from engine.observe.layer_tree import TreeReader, shows
 from engine.observe.layers import DRIVERS, Change, Layer, LayerFile, Layers, Tree, Union, branch_layers, overlay_layers
 from engine.observe.model import MountEntry, Process, text
+from engine.storage.aufs_fuse import state
+from engine.storage.aufs_fuse.state import State
 
 MAX_UNIONS = 32
 #: Layers read of one union, and files told of a whole lab.
@@ -43,6 +46,8 @@ class LayerReader:
     def __init__(self, proc: str = "/proc", sysfs: str = "/sys") -> None:
         self._proc, self._sys = proc, sysfs
         self._readers: dict[str, TreeReader] = {}
+        self._told: dict[int, str] = {}
+        self._served: list[tuple[int, State]] = []
         self._before: dict[str, tuple[tuple[Tree | None, ...], Union]] = {}
 
     def read(self, tables: Tables, processes: Iterable[Process], init_pid: int, lab_mnt: int) -> tuple[Layers, bool]:
@@ -54,6 +59,7 @@ class LayerReader:
             lab_mnt: inode of the lab's own mount namespace.
         """
         found, more = _unions(tables, lab_mnt)
+        self._served = self._states(processes)
         lenders = {process.ns.get("mnt", 0): process.pid for process in processes} | {lab_mnt: init_pid}
         trees: dict[str, Tree] = {}
         unions = []
@@ -75,9 +81,38 @@ class LayerReader:
 
     def _described(self, mnt: int, entry: MountEntry, *, of_lab: bool) -> Union:
         driver = DRIVERS[entry.type]
-        layers = overlay_layers(entry.super) if driver == "overlay" else self._kernel_branches(entry)
-        readonly = "ro" in entry.options or "ro" in entry.super
-        return Union(driver, entry.device, entry.target, mnt, of_lab, readonly, layers[:MAX_LAYERS])
+        readonly, create = "ro" in entry.options or "ro" in entry.super, None
+        if driver == "overlay":
+            layers = overlay_layers(entry.super)
+        elif driver == "aufs":
+            layers = self._kernel_branches(entry)
+        else:
+            told = self._state_of(mnt, entry.target)
+            layers = branch_layers(text(line) for line in told.branches) if told else ()
+            readonly, create = readonly or bool(told and told.readonly), told.create if told else None
+        return Union(driver, entry.device, entry.target, mnt, of_lab, readonly, layers[:MAX_LAYERS], create=create)
+
+    def _states(self, processes: Iterable[Process]) -> list[tuple[int, State]]:
+        """What those that serve a mount tell, with their mount namespaces, the youngest first."""
+        serving = [one for one in processes if one.comm == state.PROCESS][:MAX_UNIONS]
+        known = {pid: fd for pid, fd in self._told.items() if pid in {one.pid for one in serving}}
+        states = []
+        for process in sorted(serving, key=lambda one: -one.start):
+            fd = known.get(process.pid) or _told_fd(f"{self._proc}/{process.pid}/fd")
+            raw = _read_told(f"{self._proc}/{process.pid}/fd/{fd}") if fd else None
+            told = state.decode(raw) if raw else None
+            if fd and told:
+                known[process.pid] = fd
+                states.append((process.ns.get("mnt", 0), told))
+            else:
+                known.pop(process.pid, None)
+        self._told = known
+        return states
+
+    def _state_of(self, mnt: int, target: str) -> State | None:
+        """Of the mount at this target: of the youngest that was mounted there in this namespace, or in another."""
+        there = [(inode, told) for inode, told in self._served if text(told.target) == target]
+        return next((told for inode, told in there if inode == mnt), there[0][1] if there else None)
 
     def _kernel_branches(self, entry: MountEntry) -> tuple[Layer, ...]:
         """Of the kernel's AUFS: `si=…` names a directory in sysfs with a file for each branch."""
@@ -156,6 +191,31 @@ def _unions(tables: Tables, lab_mnt: int) -> tuple[list[tuple[int, MountEntry]],
             if entry.type in DRIVERS and entry.device not in found:
                 found[entry.device] = (mnt, entry)
     return list(found.values())[:MAX_UNIONS], len(found) > MAX_UNIONS
+
+
+def _told_fd(directory: str) -> str | None:
+    """The number of the descriptor by which a process that serves a mount tells of it."""
+    try:
+        for fd in os.listdir(directory)[:1024]:
+            if os.readlink(f"{directory}/{fd}") == state.LINK:
+                return fd
+    except OSError:
+        pass  # it ended
+    return None
+
+
+def _read_told(path: str) -> bytes | None:
+    """The link was a text, and a learner may write such a text: it is read only if it is a plain file."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        return os.pread(fd, state.MOST_BYTES, 0) if stat.S_ISREG(os.fstat(fd).st_mode) else None
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
 
 
 def _open(roots: list[int], path: str, beside: str) -> int | None:

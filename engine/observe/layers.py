@@ -28,7 +28,7 @@ class Layer:
 
     Attributes:
         path: as the one who mounted it named it.
-        mode: AUFS's word for what is done with it: "rw", "ro" or "ro+wh".
+        mode: AUFS's word for what is done with it: "rw", "ro", "rr" (a disc) or "ro+wh".
         tree: what it holds, a key of Layers.trees; None where it cannot be read from here.
     """
 
@@ -198,11 +198,14 @@ def _plain(value: str) -> str:
 
 
 def branch_layers(lines: Iterable[str]) -> tuple[Layer, ...]:
-    """AUFS's branches from lines such as `/rw=rw` and `/ro=ro+wh` (sysfs shows them so), the topmost first."""
+    """AUFS's branches from lines such as `/rw=rw` and `/ro=ro+wh` (sysfs shows them so), the topmost first.
+
+    Of a branch's attributes only `wh` is kept: it says whether marks in a branch that is not written count.
+    """
     layers = []
     for line in lines:
         path, equals, mode = line.rpartition("=")
         if equals:
-            base = mode.partition("+")[0]
-            layers.append(Layer(path, "ro" if base == "rr" else mode if base in ("rw", "ro") else base))
+            base, *attributes = mode.split("+")
+            layers.append(Layer(path, f"{base}+wh" if "wh" in attributes and base != "rw" else base))
     return tuple(layers)

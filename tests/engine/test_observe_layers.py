@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 
 import pytest
 
 from engine.observe.layers import Change, Union
 from engine.predicates import evaluate
+from tests.engine.engines import ROOT
 from tests.engine.minilab import MiniLab, mini_lab
 
 pytestmark = pytest.mark.root
@@ -99,3 +101,27 @@ def test_a_layer_with_many_files_is_cut(lab: MiniLab) -> None:
     top = next(one for one in seen.unions if one.target == "/mnt/merged").layers[0]
     tree = seen.trees[top.tree or ""]
     assert tree.truncated and len(tree.files) <= 500
+
+
+def test_aufs_in_user_space_tells_its_branches(lab: MiniLab) -> None:
+    """What no mount table shows: branches and their order, also after a remount, and what lies in them."""
+    aufs = f"PYTHONPATH={ROOT} {sys.executable} -m engine.storage.aufs_fuse.helper none /mnt/union -o"
+    lab.run(f"cd /mnt; mkdir union rw more; echo new >more/new; {aufs} br=/mnt/rw=rw:/mnt/b=ro:/mnt/a=ro+wh")
+    at = {"target": "/mnt/union"}
+    seen = next(one for one in lab.observer.observe().layers.unions if one.target == "/mnt/union")
+    assert (seen.driver, seen.create) == ("aufs_fuse", "tdp")
+    assert [(one.path, one.mode) for one in seen.layers] == [("/mnt/rw", "rw"), ("/mnt/b", "ro"), ("/mnt/a", "ro+wh")]
+    lab.run("cd /mnt/union; rm gone; echo more >>etc/motd; rm -r dir; mkdir dir; touch dir/y")
+    asked: list[dict[str, object]] = [
+        {"aufs_mount": {**at, "branches": 3, "by": "fuse"}},
+        {"whiteout": {**at, "path": "/gone"}},
+        {"copied_up": {**at, "path": "/etc/motd", "layer": "/mnt/rw"}},
+        {"opaque": {**at, "path": "/dir"}},
+        {"added_file": {**at, "path": "/dir/y"}},
+        {"aufs_branches": {**at, "branches": ["/mnt/rw=rw", "/mnt/more=ro", "/mnt/b=ro", "/mnt/a=ro*"]}},
+    ]
+    assert codes(lab, *asked) == [*["ok"] * 5, "branches_other"]
+    assert lab.run(f"{aufs} remount,add:1:/mnt/more=ro") == ""
+    assert codes(lab, *asked) == ["branches_number", *["ok"] * 5]
+    lab.run("umount /mnt/union")
+    assert codes(lab, asked[0]) == ["union_absent"]

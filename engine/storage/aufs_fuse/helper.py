@@ -56,7 +56,7 @@ def main(arguments: list[str]) -> int:
         return _say(str(error), FAILED)
     if not os.path.isdir(directory):
         return _say(f"{directory} is not a directory.", FAILED)
-    return _serve(source, os.path.abspath(directory), files)
+    return _serve(source, os.path.realpath(directory), files)
 
 
 def _remount(directory: str, text: str) -> int:
@@ -92,7 +92,11 @@ def _become_service(source: str, directory: str, files: FileSystem, tell: int) -
         _find_libfuse()
         import mfusepy
 
+        from engine.linux import syscalls
+        from engine.storage.aufs_fuse import state
         from engine.storage.aufs_fuse.service import Service
+
+        syscalls.set_name(state.PROCESS)
 
         class Telling(Service):
             """Says when the kernel has accepted the mount, then lets go of the caller's terminal."""
@@ -104,8 +108,8 @@ def _become_service(source: str, directory: str, files: FileSystem, tell: int) -
                 os.close(tell)
 
         mfusepy.FUSE(
-            Telling(files), directory, foreground=True, nothreads=True, fsname=source, subtype="aufs",
-            allow_other=True, default_permissions=True, hard_remove=True,
+            Telling(files, state.keep(directory)), directory, foreground=True, nothreads=True, fsname=source,
+            subtype="aufs", allow_other=True, default_permissions=True, hard_remove=True,
         )  # fmt: skip
     except (OSError, RuntimeError, ImportError) as error:
         _fail(tell, f"!aufs on {directory} could not be mounted: {error}.")

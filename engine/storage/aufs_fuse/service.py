@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable
 from typing import Any
 
 import mfusepy
 
 from engine.errors import EngineError
 from engine.storage.aufs_fuse.filesystem import FileSystem, relative
+from engine.storage.aufs_fuse.options import Options
 
 #: Setting it on the root of the mount carries out a remount; reading it gives the options as they are now.
 CONTROL = "user.hako.aufs"
@@ -28,12 +30,17 @@ _STATVFS = (
 
 
 class Service(mfusepy.Operations):  # type: ignore[misc]
-    """FUSE's operations. An open file is known by its descriptor."""
+    """FUSE's operations. An open file is known by its descriptor.
+
+    Args:
+        tell: is told the options whenever they change (state.py).
+    """
 
     use_ns = True
 
-    def __init__(self, files: FileSystem) -> None:
-        self.files = files
+    def __init__(self, files: FileSystem, tell: Callable[[Options], None]) -> None:
+        self.files, self._tell = files, tell
+        tell(files.options)
         self._refused = ""
 
     # Looking
@@ -182,6 +189,7 @@ class Service(mfusepy.Operations):  # type: ignore[misc]
             self._refused = str(error)
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL)) from error
         self._refused = ""
+        self._tell(self.files.options)
         return 0
 
 
