@@ -47,6 +47,8 @@ KILL_S = 5.0
 PROGRAMS_MAX = 16
 #: What of a lab's processes the learner's own may not take: room for the engine's helpers.
 HELPER_PIDS = 64
+#: The image whose programs are on the live CD's disc.
+DISC_SYSTEM = "hako/mini"
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
 
 
@@ -147,6 +149,7 @@ class Labs:
             disk_bytes=settings.lab_disk_bytes,
             kinds=lab_needs.kinds(),
             shared=tuple(shared.layers(self._machine.images)),
+            disc=str(self._machine.images.get(DISC_SYSTEM).layers[0]) if lab.record.shape.disc else "",
         )
         lab_record.save(self._folder, lab.record)
         try:

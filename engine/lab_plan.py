@@ -39,6 +39,9 @@ DEVICES = [*plans.DEVICES, *(("c", major, minor) for _, major, minor in NODES if
 #: Where the lab's own engine listens, and finds the layers it shares with every other.
 SOCKET, LAYERS = "/run/hako/engine.sock", "/run/hako/layers"
 
+#: Where the disc of a live CD lies.
+DISC = "/cdrom"
+
 _PLAIN = ["nosuid", "nodev", "noexec"]
 
 
@@ -54,6 +57,7 @@ class LabSpec:
         memory_bytes, cpus, pids, disk_bytes: its limits.
         kinds: of namespaces; all that the kernel has.
         shared: layers that the lab's own engine runs containers of: (name, directory on the machine).
+        disc: the files of the system that is on its live CD's disc; empty for no disc.
     """
 
     lab: str
@@ -66,6 +70,7 @@ class LabSpec:
     disk_bytes: int
     kinds: tuple[str, ...] = KINDS
     shared: tuple[tuple[str, str], ...] = ()
+    disc: str = ""
 
 
 def build(spec: LabSpec) -> Plan:
@@ -79,6 +84,7 @@ def build(spec: LabSpec) -> Plan:
         (
             Step("create_cgroup", "engine", {"path": group, "limits": limits, "devices": DEVICES}),
             Step("create_disk", "engine", {"size_bytes": spec.disk_bytes}),
+            *([Step("insert_disc", "engine", {"system": spec.disc})] if spec.disc else []),
             Step("create_devices", "engine", {"nodes": NODES, "owner": spec.first_id}),
             Step("open_layers", "engine", {"lower": list(spec.layers), "shared": list(spec.shared)}),
             Step("clone", "zygote", {"kinds": []}),
@@ -97,6 +103,8 @@ def build(spec: LabSpec) -> Plan:
             Step("cgroups", "child", {"destination": "/sys/fs/cgroup"}),
             *(Step("mount", "child", {"destination": f"{LAYERS}/{name}/fs", "type": "layer", "fd": name,
                                       "options": ["ro", "nosuid", "nodev"]}) for name, _ in spec.shared),
+            *([Step("mount", "child", {"destination": DISC, "type": "disc", "fd": "disc",
+                                       "options": ["ro", "nosuid", "nodev"]})] if spec.disc else []),
             Step("pivot_root", "child"),
             Step("listen", "child", {"path": SOCKET}),
             Step("keep", "child", {"names": ["ptmx", "listener"]}),

@@ -24,11 +24,13 @@ class LabShape:
         image: the lab's image.
         hostname: what it calls itself.
         outbound: whether it may reach the world.
+        disc: whether there is a live CD's disc at /cdrom (storage/disc.py).
     """
 
     image: str = "hako/lab"
     hostname: str = "lab"
     outbound: bool = False
+    disc: bool = False
 
     @classmethod
     def of(cls, words: dict[str, object]) -> LabShape:
@@ -37,7 +39,7 @@ class LabShape:
         Raises:
             BadInput: an unknown word, or a value of another type.
         """
-        known = {"image": str, "hostname": str, "outbound": bool}
+        known = {"image": str, "hostname": str, "outbound": bool, "disc": bool}
         for word, value in words.items():
             if word not in known or not isinstance(value, known[word]):
                 raise BadInput(f"A lab's shape has no {word}: {value!r}.", f"It knows {', '.join(known)}.")

@@ -1,4 +1,4 @@
-"""The engine's own steps of a lab's plan: its groups, its disk, its /dev, its layers. Each yields a descriptor.
+"""The engine's own steps of a lab's plan: groups, disk, the disc of a live CD, /dev, layers. Each yields a descriptor.
 
 What they make is unmade by `Labs`, by name, whether they came to their end or not; the descriptors belong to the
 caller's ExitStack and are closed when the lab's first process has its own. See cgroups(7), loop(4), mknod(2).
@@ -10,6 +10,7 @@ import asyncio
 import os
 import time
 from contextlib import ExitStack
+from pathlib import Path
 
 from engine.errors import Failed
 from engine.lab_state import Lab
@@ -17,6 +18,7 @@ from engine.linux import cgroups, mounts
 from engine.runtime import rootfs
 from engine.runtime.machine import Machine
 from engine.runtime.plan import Plan, Step
+from engine.storage import disc
 from engine.storage.disk import LabDisks
 
 #: A fork bomb makes groups too: more than lessons need, fewer than the kernel feels.
@@ -50,6 +52,9 @@ async def take(machine: Machine, disks: LabDisks, lab: Lab, plan: Plan, pids: in
         elif step.kind == "create_disk":
             disk = await asyncio.to_thread(disks.create, lab.id, step.args["size_bytes"])
             hold("disk", disk.mount_fd)
+        elif step.kind == "insert_disc":
+            system = Path(step.args["system"])
+            hold("disc", await asyncio.to_thread(disc.insert, disks.folder, lab.id, lab.first_id, system))
         elif step.kind == "create_devices":
             hold("dev", _make_devices(step.args["nodes"], step.args["owner"]))
         elif step.kind == "open_layers":

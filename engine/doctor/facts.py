@@ -26,7 +26,7 @@ from engine.linux.rtnetlink import Route
 from engine.network import firewall
 from engine.network.addresses import segments
 from engine.settings import Settings
-from engine.storage import backing, overlay_mount, union
+from engine.storage import backing, disc, overlay_mount, union
 
 # A rule set of a large Kubernetes node lists some megabytes of chains; what is beyond is not looked at.
 CHAINS_BYTES = 8 * 1024 * 1024
@@ -48,6 +48,7 @@ class Facts:
         bridge: name of the bridge of our containers.
         forwarding: whether the host routes for everybody already (net.ipv4.ip_forward).
         forward_drops: chains of others on the forward hook whose policy is drop, as `family table chain`.
+        disc: whether a live CD's disc can be made and mounted.
         packages: names of system packages that are missing.
     """
 
@@ -71,6 +72,7 @@ class Facts:
     cgroup: str = ""
     controllers: tuple[str, ...] = ()
     loop: bool = False
+    disc: str | None = None
     packages: tuple[str, ...] = ()
     package_tool: str = ""
     seccomp: str = ""
@@ -117,6 +119,7 @@ def gather(settings: Settings) -> Facts:
         cgroup=kind,
         controllers=controllers,
         loop=os.path.exists("/dev/loop-control"),
+        disc=_attempt(_disc) if admin else None,
         packages=tuple(programs.packages("fedora" if tool == "dnf" else "debian", missing=True)),
         package_tool=tool,
         seccomp=_attempt(lambda: seccomp.compile_profile("lab", 0)),
@@ -207,6 +210,11 @@ def _union(data: Path) -> str:
 def _existing(path: Path) -> Path:
     """The path, or the nearest directory above it that is there."""
     return next(place for place in (path.absolute(), *path.absolute().parents) if place.is_dir())
+
+
+def _disc() -> None:
+    disc.press()
+    os.close(syscalls.fsopen("squashfs"))
 
 
 def _room(data: Path) -> tuple[int, int, int]:

@@ -165,6 +165,15 @@ def _loop(facts: Facts) -> Verdict:
     return Verdict("loop devices", "bad", "no /dev/loop-control", "Lab disks need it: modprobe loop")
 
 
+def _disc(facts: Facts) -> Verdict:
+    if facts.disc is None:
+        return Verdict("live CD", "warn", NO_ROOT, AS_ROOT)
+    if facts.disc:
+        cure = "Only the lesson with the live CD needs it: install squashfs-tools, and modprobe squashfs."
+        return Verdict("live CD", "warn", facts.disc, cure)
+    return Verdict("live CD", "ok", "mksquashfs, and a kernel that mounts what it makes")
+
+
 def _programs(facts: Facts) -> Verdict:
     if not facts.packages:
         return Verdict("system packages", "ok", "all there")
@@ -250,6 +259,7 @@ JUDGES: tuple[Callable[[Facts], Verdict], ...] = (
     _overlay,
     _mounts,
     _loop,
+    _disc,
     _seccomp,
     _selinux,
     _network,

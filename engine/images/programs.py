@@ -105,6 +105,8 @@ PACKAGES: tuple[Package, ...] = (
     Package("lsof", "lsof", "lsof", optional=True),
     # What the engine runs on the machine itself: the lab disk's template and its check (storage/disk.py).
     Package("e2fsprogs", "e2fsprogs", "mkfs.ext4 e2fsck", lab=False),
+    # The live CD's disc (storage/disc.py).
+    Package("squashfs-tools", "squashfs-tools", "mksquashfs", lab=False),
 )
 
 # Files without a program of ours: read by path. (package on Debian, package on Fedora, a path that shows it is there)

@@ -39,6 +39,11 @@ WORDS: dict[str, Word] = {
         "Attach a disk of its own: a file on the machine, seen as a block device.",
         "専用のディスクをつなぐ。中身はホスト上の1つのファイルである。",
     ),
+    "insert_disc": Word(
+        "loop(4), mksquashfs(1)",
+        "Insert the disc of a live CD: a squashfs image that cannot be written.",
+        "ライブCDのディスクを入れる。書き込みのできないsquashfsのイメージである。",
+    ),
     "open_layers": Word(
         "open_tree(2)",
         "Open the image's layers, which every lab shares and none can change.",

@@ -63,7 +63,7 @@ class LabDisks:
     """
 
     def __init__(self, folder: Path, *, reserve_bytes: int = RESERVE_BYTES) -> None:
-        self._folder = folder
+        self.folder = folder
         self._reserve = reserve_bytes
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         # lo_file_name has 63 bytes, a path may have 4095: eight digits of a hash tell this engine from others.
@@ -84,7 +84,7 @@ class LabDisks:
             OSError, Failed: a step did not work; nothing is left of it.
         """
         self._make_room()
-        source = template.ensure(self._folder, size_bytes)
+        source = template.ensure(self.folder, size_bytes)
         image = self._image(lab)
         try:
             image.parent.mkdir(mode=0o700)
@@ -128,7 +128,7 @@ class LabDisks:
 
     def labs(self) -> list[str]:
         """Whose disks there are."""
-        return sorted(entry.name for entry in self._folder.iterdir() if _LAB.match(entry.name))
+        return sorted(entry.name for entry in self.folder.iterdir() if _LAB.match(entry.name))
 
     def attached(self) -> dict[str, Loop]:
         """Our loop devices by lab, also those whose image is gone already."""
@@ -151,14 +151,14 @@ class LabDisks:
     def _image(self, lab: str) -> Path:
         if not _LAB.match(lab):
             raise BadInput(f"{lab[:80]!r} is no lab's id", "An id has lower-case letters, digits and hyphens.")
-        return self._folder / lab / IMAGE
+        return self.folder / lab / IMAGE
 
     def _make_room(self) -> None:
-        status = os.statvfs(self._folder)
+        status = os.statvfs(self.folder)
         free = status.f_bavail * status.f_frsize
         if free < self._reserve:
             raise Exhausted(
-                f"{self._folder} has {free // 2**20} MiB free; a new lab needs {self._reserve // 2**20}",
+                f"{self.folder} has {free // 2**20} MiB free; a new lab needs {self._reserve // 2**20}",
                 "Free some space, or choose another data directory.",
             )
 

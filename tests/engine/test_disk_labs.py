@@ -122,7 +122,7 @@ def test_attach_finds_the_device_again(disks: LabDisks) -> None:
     first = disks.create("one", SIZE)
     with contextlib.closing(first), _inside(first) as top:
         _write(top, "lab/a", b"kept")
-        again = LabDisks(disks._folder).attach("one")
+        again = LabDisks(disks.folder).attach("one")
         with contextlib.closing(again), _inside(again) as second_top:
             assert again.device == first.device
             with os.fdopen(os.open("lab/a", os.O_RDONLY, dir_fd=second_top), "rb") as file:

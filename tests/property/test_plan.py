@@ -109,7 +109,7 @@ def test_every_step_can_be_taken_and_told(run: RunSpec) -> None:
 
 def test_lab_plan() -> None:
     """A lab's plan: its steps can be taken and told, ids are mapped before the inner namespaces, limits before them."""
-    lab = lab_plan.LabSpec("ab", ("/l/0", "/l/1"), 1_000_000_000, "lab", 1 << 29, 1.0, 512, 1 << 31)
+    lab = lab_plan.LabSpec("ab", ("/l/0", "/l/1"), 1_000_000_000, "lab", 1 << 29, 1.0, 512, 1 << 31, disc="/l/2")
     plan = lab_plan.build(lab)
     kinds = [step.kind for step in plan.steps]
     inner = max(number for number, kind in enumerate(kinds) if kind == "clone")
@@ -124,6 +124,7 @@ def test_lab_plan() -> None:
 def test_words_and_steps_are_the_same() -> None:
     """No words without a step, no step without words."""
     engine_steps = {"create_cgroup", "union_mount", "network", "create_disk", "open_layers", "create_devices"}
+    engine_steps.add("insert_disc")  # of a lab whose lesson has a live CD
     assert set(words.WORDS) == set(zygote.HANDLERS) | engine_steps
 
 
