@@ -54,7 +54,7 @@ def shown(params: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _short(value: Any) -> str:
-    text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    text = ", ".join(map(str, value)) or "–" if isinstance(value, list | tuple) else str(value)
     text = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
     text = text.replace("`", "'")
     return text if len(text) <= _LONG else text[: _LONG - 1] + "…"

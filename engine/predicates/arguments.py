@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.errors import BadInput
+from engine.linux.capabilities import mask
 from engine.linux.procfs import KINDS
 
 #: Gives the value in the form the predicate works with, or raises ValueError with "what it should be".
@@ -92,6 +93,16 @@ def id_map(value: Any) -> Pattern:
 
 def _any_or(word: str) -> int | None:
     return None if word == "*" else int(word)
+
+
+def capabilities(value: Any) -> int:
+    """Names as in capabilities(7), without CAP_, as the set they are; none is written []."""
+    if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
+        raise ValueError("a list of capabilities")
+    try:
+        return mask(value)
+    except BadInput as error:
+        raise ValueError("a list of capabilities") from error
 
 
 def anything(value: Any) -> Any:

@@ -32,6 +32,10 @@ CODES: dict[str, tuple[str, ...]] = {
     "lab_renamed": ("hostname",),
     # Only programs of other names are there.
     "comm_other": ("comm", "wanted", "pid"),
+    # It runs, sleeps or is stopped otherwise than wanted; letters as in ps(1).
+    "state_other": ("state", "wanted", "pid", "comm"),
+    # It has capabilities besides those wanted, or not all of them; names without CAP_.
+    "caps_other": ("extra", "missing", "pid", "comm"),
     # It lies in another cgroup.
     "cgroup_other": ("cgroup", "wanted", "pid", "comm"),
     # In its own pid namespace, but /proc is the outer one; `have` tells whether it has a mount table of its own.

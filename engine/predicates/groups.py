@@ -7,6 +7,7 @@ for one controller and not for another, so each predicate asks in the tree of it
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from fnmatch import fnmatchcase
 from typing import Any
 
 from engine.observe.model import GroupEntry, Process
@@ -91,12 +92,19 @@ def process_in_cgroup(world: World, args: Args) -> Result:
 def cgroup_limit(world: World, args: Args) -> Result:
     """A cgroup has a limit, and it lies within these bounds.
 
-    Arguments: group; what: cpu (percent of one CPU, with the usual period), weight (v2's numbers, 100 being usual),
-    memory (bytes), pids, write, read (bytes a second, of the device with the lowest); min, max.
+    Arguments: group, with `*` for any name in it: one of those; what: cpu (percent of one CPU, with the usual period),
+    weight (v2's numbers, 100 being usual), memory (bytes), pids, write, read (bytes a second, of the device with the
+    lowest); min, max.
 
     Example:
         {cgroup_limit: {group: /box, what: memory, max: 67108864}}
     """
+    named = [each.path for each in world.observation.cgroups if fnmatchcase(each.path, args["group"])]
+    results = [_limit(world, {**args, "group": path}) for path in named] or [_limit(world, args)]
+    return next((each for each in results if each.ok), results[-1])
+
+
+def _limit(world: World, args: Args) -> Result:
     v1_name, v2_name, value_of = _LIMITS[args["what"]]
     group = _find(world, args["group"], v2_name if v2_name == v1_name else "io")
     if isinstance(group, Result):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from engine.linux import capabilities
 from engine.observe.model import Process
 from engine.predicates import arguments as arg
 from engine.predicates.arguments import Argument, Pattern
@@ -24,6 +25,8 @@ CONDITIONS: dict[str, Argument] = {
     "cgroup": Argument(arg.path),
     "link_up": Argument(arg.text),
     "comm": Argument(arg.text),
+    "state": Argument(arg.text),
+    "caps": Argument(arg.capabilities),
 }
 
 
@@ -32,7 +35,8 @@ def process_in_ns(world: World, args: Args) -> Result:
 
     Arguments: differs, same: kinds in which it is (not) in another namespace than the lab; nspid: what it calls itself;
     hostname: of its uts namespace; own_proc: its /proc shows its own pid namespace; uid_map: lines, `*` for any number;
-    cgroup: below the learner's; link_up: a link of its network namespace that is up; comm: the program.
+    cgroup: below the learner's; link_up: a link of its network namespace that is up; comm: the program; state: a letter
+    of ps(1), T being stopped; caps: its effective capabilities, these and no others.
 
     Example:
         {process_in_ns: {differs: [uts, pid, mnt, ipc, net, user], hostname: box, nspid: 1, own_proc: true}}
@@ -168,6 +172,20 @@ def _comm(world: World, process: Process, wanted: str) -> tuple[int, Result] | N
     return 1, fails("comm_other", comm=process.comm, wanted=wanted, pid=process.nspid[0])
 
 
+def _state(world: World, process: Process, wanted: str) -> tuple[int, Result] | None:
+    if process.state == wanted:
+        return None
+    return 1, fails("state_other", state=process.state, wanted=wanted, pid=process.nspid[0], comm=process.comm)
+
+
+def _caps(world: World, process: Process, wanted: int) -> tuple[int, Result] | None:
+    if process.cap_eff == wanted:
+        return None
+    extra = [name.removeprefix("CAP_") for name in capabilities.names(process.cap_eff & ~wanted)]
+    missing = [name.removeprefix("CAP_") for name in capabilities.names(wanted & ~process.cap_eff)]
+    return 1, fails("caps_other", extra=extra, missing=missing, pid=process.nspid[0], comm=process.comm)
+
+
 _CONDITIONS: dict[str, Callable[[World, Process, Any], tuple[int, Result] | None]] = {
     "differs": _differs,
     "same": _same,
@@ -178,6 +196,8 @@ _CONDITIONS: dict[str, Callable[[World, Process, Any], tuple[int, Result] | None
     "cgroup": _cgroup,
     "link_up": _link_up,
     "comm": _comm,
+    "state": _state,
+    "caps": _caps,
 }
 
 

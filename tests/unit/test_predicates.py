@@ -52,6 +52,8 @@ def test_all_conditions_must_hold_for_one_and_the_same_process() -> None:
         ({"link_up": "eth0"}, "link_absent", {"name": "eth0"}),
         ({"link_up": "lo"}, "link_down", {"name": "lo"}),
         ({"comm": "sleep"}, "comm_other", {"comm": "bash", "wanted": "sleep"}),
+        ({"state": "T"}, "state_other", {"state": "S", "wanted": "T"}),
+        ({"caps": ["kill", "CHOWN"]}, "caps_other", {"extra": [], "missing": ["CHOWN", "KILL"]}),
     ],
 )
 def test_each_condition_says_what_is_unlike(condition: dict[str, Any], code: str, params: dict[str, Any]) -> None:

@@ -124,3 +124,13 @@ def test_news_is_a_limit_or_an_event_not_every_byte() -> None:
     assert before != box("memory", usage={"memory_bytes": 1, "memory_limit_bytes": 8})
     assert before != box("memory", usage={"memory_bytes": 1, "memory_limit_bytes": 9, "oom_kills": 1})
     assert box("cpu", cpu_ticks=10) == box("cpu", cpu_ticks=20) != box("cpu", cpu_ticks=90)
+
+
+def test_a_limit_may_be_asked_of_any_group_of_a_kind() -> None:
+    """`*` is any name: containers have numbers for names. One of them that fits is enough; none at all is said so."""
+    asked = {"group": "/hako/*", "what": "memory", "max": 64}
+    free = replace(box("memory"), path="/hako/1")
+    small = replace(box("memory", usage={"memory_limit_bytes": 64}), path="/hako/2")
+    assert check(seen(V1, free, small), cgroup_limit=asked).ok
+    assert said(seen(V1, free), cgroup_limit=asked) == "limit_none"
+    assert said(seen(V1), cgroup_limit=asked) == "cgroup_absent"
