@@ -20,7 +20,8 @@ CGROUPS = ("v1", "v2")
 counts as v1."""
 
 Words = Mapping[str, str]
-Predicate = Mapping[str, Mapping[str, Any]]
+Predicate = Mapping[str, Any]
+"""One name and its arguments; those of `any_of` are a list of predicates."""
 
 
 class LessonError(Exception):

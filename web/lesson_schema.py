@@ -40,18 +40,25 @@ Slug = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$"
 Terminal = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,15}$")]
 Script = Annotated[str, StringConstraints(min_length=1, max_length=4000)]
 Code = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*(\.[a-z0-9_]+)*$")]
+# Which there are, and what they take, is the engine's (docs/predicates.schema.json).
+Predicate = dict[str, Any]
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    # The docstring below a key is what an editor says of it (lesson_json_schema.py).
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
 
 
 class WhenModel(_Strict):
+    """For which kernels something is. Without it: for all."""
+
     cgroup: Literal["v1", "v2"]
+    """The version of cgroups; hybrid kernels count as v1."""
 
 
 class _Variant(_Strict):
     when: WhenModel | None = None
+    """For which kernels it is; left out: for all."""
 
     def fits(self, cgroup: str) -> bool:
         """Whether it is for kernels with this version of cgroups."""
@@ -59,15 +66,23 @@ class _Variant(_Strict):
 
 
 class TypedModel(_Strict):
+    """Keys for one terminal."""
+
     terminal: Terminal = SHOW
+    """Which one; usually "show", a terminal of its own."""
     text: Script
+    """What is typed, as a person would type it: each line ends with Enter."""
 
 
 class ActionModel(_Variant):
-    type: list[TypedModel] = []
-    run: str = Field("", max_length=4000)
+    """Something done to a lab: first `run`, then what is typed."""
 
-    @field_validator("type", mode="before")
+    type: list[TypedModel] = []
+    """Typed into a terminal: a learner can watch, and what it starts stays alive. A plain text goes to "show"."""
+    run: str = Field("", max_length=4000)
+    """A bash script, run beside the terminals; it must end with status 0."""
+
+    @field_validator("type", mode="before", json_schema_input_type=Script | list[TypedModel])
     @classmethod
     def _plain_text(cls, value: object) -> object:
         return [{"text": value}] if isinstance(value, str) else value
@@ -77,47 +92,78 @@ class ActionModel(_Variant):
 
 
 class WrongModel(ActionModel):
+    """A wrong action that people really take."""
+
     id: Slug
+    """Its name in the tests."""
     check: Slug
+    """The check that must fail after it."""
     code: Code
+    """The result it must fail with, as in engine/predicates/codes.py; the words' files have advice for it."""
 
 
 class CheckModel(_Variant):
+    """What must be so when the learner has done it."""
+
     id: Slug
-    predicates: list[dict[str, dict[str, Any]]] = Field(min_length=1, max_length=8)
+    """Its name; `:::check ID` in the words' files has its goal."""
+    predicates: list[Predicate] = Field(min_length=1, max_length=8)
+    """All of them must hold at the same moment; docs/lessons.md lists them."""
 
     @field_validator("predicates")
     @classmethod
-    def _one_name_each(cls, value: list[dict[str, dict[str, Any]]]) -> list[dict[str, dict[str, Any]]]:
+    def _one_name_each(cls, value: list[dict[str, Any]]) -> list[dict[str, Any]]:
         for predicate in value:
             if len(predicate) != 1:
                 raise ValueError(f"a predicate has {len(predicate)} names; expected one, as {{process_in_ns: {{…}}}}")
+            ((name, given),) = predicate.items()
+            if not isinstance(given, list if name == "any_of" else dict):
+                form = "[{…}, {…}]" if name == "any_of" else "{…}"
+                raise ValueError(f"the predicate {name} has {given!r:.60}; expected {name}: {form}")
         return value
 
 
 class StepModel(_Strict):
-    id: Slug
-    terminals: list[Terminal] = Field(["lab"], min_length=1, max_length=4)
-    view: Slug = "namespaces"
-    setup: str = Field("", max_length=4000)
-    checks: list[CheckModel] = Field(min_length=1, max_length=6)
-    solve: list[ActionModel] = Field(min_length=1, max_length=len(CGROUPS))
-    wrong: list[WrongModel] = Field(min_length=1, max_length=8)
+    """One step: one question answered by doing something."""
 
-    @field_validator("solve", mode="before")
+    id: Slug
+    """Its name; the words' files have a section {#ID}."""
+    terminals: list[Terminal] = Field(["lab"], min_length=1, max_length=4)
+    """The terminals that are open."""
+    view: Slug = "namespaces"
+    """The live view that is shown."""
+    setup: str = Field("", max_length=4000)
+    """A bash script that prepares the lab when the step is opened."""
+    checks: list[CheckModel] = Field(min_length=1, max_length=6)
+    """The step is done when all of them hold."""
+    solve: list[ActionModel] = Field(min_length=1, max_length=len(CGROUPS))
+    """What passes the step: for "show me", for late joiners, and for the test."""
+    wrong: list[WrongModel] = Field(min_length=1, max_length=8)
+    """At least one wrong action that people really take."""
+
+    @field_validator("solve", mode="before", json_schema_input_type=ActionModel | list[ActionModel])
     @classmethod
     def _one_for_all(cls, value: object) -> object:
         return value if isinstance(value, list) else [value]
 
 
 class LessonModel(_Strict):
+    """What of a lesson is the same in every language."""
+
     id: Slug
+    """Its name; usually the folder's without the number."""
     minutes: int = Field(ge=1, le=120)
+    """How long it takes a person who does it."""
     needs: list[int] = []
+    """Numbers of the lessons that one should know."""
     kernel: list[str] = []
+    """Kinds of namespaces that the kernel must have."""
     lab: dict[str, Any] = {}
+    """The shape of the lab, as lab.create takes it."""
     quiz: list[Slug] = []
+    """The questions at the end, in order."""
     steps: list[StepModel] = Field(min_length=1, max_length=12)
+    """The steps, in order."""
 
     @field_validator("kernel")
     @classmethod

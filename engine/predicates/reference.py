@@ -2,8 +2,9 @@
 
     python -m engine.predicates.reference docs/lessons.md
 
-writes it anew between its two markers; a test says so when that was forgotten. What an argument may be is asked of its
-own check, by showing it nothing: the words it refuses with are the words an author would read.
+writes it anew between its two markers, and predicates.schema.json beside the page (json_schema.py); a test says so when
+that was forgotten. What an argument may be is asked of its own check, by showing it nothing: the words it refuses with
+are the words an author would read.
 """
 
 from __future__ import annotations
@@ -107,6 +108,13 @@ def renewed(page: str) -> str:
     return before + section() + page.partition(END)[2]
 
 
+def main(target: Path) -> None:
+    """Make the reference in a page, and the schema beside it, anew."""
+    from engine.predicates import json_schema
+
+    target.write_text(renewed(target.read_text("utf-8")), "utf-8")
+    target.with_name("predicates.schema.json").write_text(json_schema.text(), "utf-8")
+
+
 if __name__ == "__main__":
-    target = Path(sys.argv[1])
-    target.write_text(renewed(target.read_text()))
+    main(Path(sys.argv[1]))

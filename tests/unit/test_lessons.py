@@ -150,6 +150,15 @@ def test_a_sound_lesson_loads(folder: Path) -> None:
     assert _lint(folder) == []
 
 
+def test_one_of_several_predicates(folder: Path) -> None:
+    """any_of holds a list, where the others hold a map."""
+    _change(
+        folder / "lesson.yaml", "[{hostname: {name: box}}]", "[{any_of: [{hostname: {name: box}}, {own_proc: {}}]}]"
+    )
+    (predicate,) = lessons.lesson(folder).step("one").check("named").predicates
+    assert predicate == {"any_of": [{"hostname": {"name": "box"}}, {"own_proc": {}}]}
+
+
 def test_a_figure_is_shown_in_one_language_with_ids_of_its_own(folder: Path) -> None:
     """The other language's words are taken out; references stay within the figure."""
     html = lessons.lesson(folder).step("one").html["ja"]
@@ -167,6 +176,8 @@ def test_a_figure_is_shown_in_one_language_with_ids_of_its_own(folder: Path) -> 
         ("minutes: 5", "minutes: 5\nkernel: [utz]", 3, '"utz" is no kind of namespace'),
         ("[{hostname: {name: box}}]", "[{hostname: {name: box}, link: {}}]", 8, "2 names; expected one"),
         ("[{hostname: {name: box}}]", "[]", 8, "at least 1 item"),
+        ("[{hostname: {name: box}}]", "[{hostname: box}]", 8, "hostname has 'box'; expected hostname: {…}"),
+        ("[{hostname: {name: box}}]", "[{any_of: {hostname: {}}}]", 8, "expected any_of: \\[{…}, {…}]"),
         ("check: named, code", "check: name, code", 11, 'no check "name".*did you mean "named"'),
         ("solve: {type:", "solve: {tipe:", 9, 'unknown key "tipe".*did you mean "type"'),
         ('solve: {type: "unshare -u hostname box\\n"}', "solve: {}", 9, "does nothing"),
