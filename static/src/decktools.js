@@ -1,24 +1,20 @@
 /** The buttons beside the tabs, made once and renamed in place: one that has the focus keeps it. */
 import { h, iconButton, relabel } from "./dom.js";
-import { prefs, setPrefs } from "./prefs.js";
 import { t } from "./strings.js";
-
-const SMALLEST = 10;
-const LARGEST = 36;
+import { setSize, size } from "./theme.js";
 
 export class DeckTools {
   /** @param {import("./deck.js").Deck} deck */
   constructor(deck) {
     this.deck = deck;
-    const size = (/** @type {number} */ by) =>
-      setPrefs({ terminal: Math.min(LARGEST, Math.max(SMALLEST, prefs.terminal + by)) });
+    const resize = (/** @type {number} */ by) => setSize("terminal", size("terminal") + by);
     this.buttons = {
       new: iconButton("plus", "", () => void deck.add()),
       two: iconButton("columns", "", () => void deck.toggleTwo(), { "data-wide": true }),
       find: iconButton("search", "", () => deck.current()?.find()),
       copy: iconButton("copy", "", () => void deck.copy()),
-      smaller: iconButton("smaller", "", () => size(-1)),
-      larger: iconButton("larger", "", () => size(1)),
+      smaller: iconButton("smaller", "", () => resize(-1)),
+      larger: iconButton("larger", "", () => resize(1)),
       maximize: iconButton("maximize", "", () => deck.page.maximize()),
     };
     const { new: add, two, ...rest } = this.buttons;
@@ -27,7 +23,8 @@ export class DeckTools {
 
   /** @param {boolean} full no more terminals can be had @param {boolean} two are shown */
   draw(full, two) {
-    for (const [name, button] of Object.entries(this.buttons)) relabel(button, t(`terminal.${name}`));
+    for (const [name, button] of Object.entries(this.buttons))
+      if (name !== "maximize") relabel(button, t(`terminal.${name}`)); // that one is named by panes.js, beside the others
     relabel(this.buttons.two, t("terminal.two"), two);
     this.buttons.new.setAttribute("aria-disabled", String(full));
   }

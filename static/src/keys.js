@@ -1,32 +1,45 @@
 /**
- * The keyboard: few keys, none of a single letter, and none at all while a terminal has the focus but those that lead out
- * of it. Also the dialog that lists them, and the row of keys that a phone's keyboard lacks.
+ * The keyboard: few keys, none of a single letter. While a terminal has the focus every key goes to it, but for those that
+ * lead out of it and those that arrange the page (`ofPage`). Also the dialog that lists them all, and the row of keys that a
+ * phone's keyboard lacks.
  */
 import { h, need } from "./dom.js";
 import { onLanguage, t } from "./strings.js";
+import { setSize, size } from "./theme.js";
 
-/** Key names and the string that says what they do; the terminal's own are in terminal.js. */
-const LIST = [
-  [["Ctrl", "Shift", "Esc"], "keys.leave"],
-  [["Shift", "F6"], "keys.leave_too"],
-  [["F6"], "keys.walk"],
-  [["Alt", "PageDown"], "keys.next"],
-  [["Alt", "PageUp"], "keys.back"],
-  [["Ctrl", "Shift", "F"], "keys.find"],
-  [["Ctrl", "Shift", "C"], "keys.copy"],
-  [["Ctrl", "Shift", "V"], "keys.paste"],
-  [["Shift", "PageUp"], "keys.scroll"],
-  [["←", "→", "↑", "↓"], "keys.arrows"],
-  [["Ctrl", "/"], "keys.list"],
-];
+const PANES = ["text", "terminals", "views"];
+
+/** By part of the page: key names and the string that says what they do. */
+const LIST = {
+  page: [
+    [["Alt", "1"], "keys.full_text"],
+    [["Alt", "2"], "keys.full_terminals"],
+    [["Alt", "3"], "keys.full_views"],
+    [["F6"], "keys.walk"],
+    [["Alt", "+"], "keys.larger"],
+    [["Alt", "-"], "keys.smaller"],
+    [["←", "→", "↑", "↓"], "keys.arrows"],
+    [["Ctrl", "/"], "keys.list"],
+  ],
+  reading: [
+    [["Alt", "PageDown"], "keys.next"],
+    [["Alt", "PageUp"], "keys.back"],
+  ],
+  terminal: [
+    [["Ctrl", "Shift", "Esc"], "keys.leave"],
+    [["Shift", "F6"], "keys.leave_too"],
+    [["Ctrl", "Shift", "F"], "keys.find"],
+    [["Ctrl", "Shift", "C"], "keys.copy"],
+    [["Ctrl", "Shift", "V"], "keys.paste"],
+    [["Shift", "PageUp"], "keys.scroll"],
+  ],
+};
 
 /** @param {import("./page.js").Page} page */
 export function mountKeys(page) {
   const dialog = /** @type {HTMLDialogElement} */ (need("#keys"));
   const draw = () =>
-    need("#keys-list").replaceChildren(
-      ...LIST.flatMap(([keys, words]) => row(/** @type {string[]} */ (keys), String(words))),
-    );
+    need("#keys-list").replaceChildren(...Object.entries(LIST).map(([part, keys]) => group(part, keys)));
   onLanguage(draw);
   draw();
   need("#open-keys").addEventListener("click", () => dialog.showModal());
@@ -35,25 +48,55 @@ export function mountKeys(page) {
   phoneKeys(page);
 }
 
+/** @param {string} part @param {(string | string[])[][]} keys */
+function group(part, keys) {
+  const rows = keys.flatMap(([names, words]) => row(/** @type {string[]} */ (names), String(words)));
+  return h("div", { class: "key-group" }, h("h3", {}, t(`keys.of_${part}`)), h("dl", {}, ...rows));
+}
+
 /** @param {string[]} keys @param {string} words */
 function row(keys, words) {
   return [h("dt", {}, ...keys.flatMap((key, index) => [index ? " " : "", h("kbd", {}, key)])), h("dd", {}, t(words))];
 }
 
+/**
+ * What a key does wherever the focus is, in a terminal too: only the arrangement of the page, with Alt.
+ * @param {KeyboardEvent} event @returns {((page: import("./page.js").Page) => void) | null}
+ */
+export function ofPage(event) {
+  if (!event.altKey || event.ctrlKey || event.metaKey || event.isComposing) return null;
+  const digit = PANES[Number(/^Digit([123])$/.exec(event.code)?.[1] ?? 0) - 1];
+  if (digit && !event.shiftKey) return (page) => page.panes.full(digit);
+  // By the letter where the layout has it there, by the place where Alt makes another letter of it (macOS).
+  if (event.key === "+" || event.key === "=" || event.code === "Equal") return (page) => resize(page, 1);
+  if (event.key === "-" || event.code === "Minus") return (page) => resize(page, -1);
+  return null;
+}
+
+/** The letters of what has the focus: a terminal's or the text's. @param {import("./page.js").Page} _page @param {number} by */
+function resize(_page, by) {
+  const what = document.activeElement?.closest("#terminals") ? "terminal" : "text";
+  setSize(what, size(what) + by);
+}
+
 /** @param {KeyboardEvent} event @param {import("./page.js").Page} page @param {HTMLDialogElement} dialog */
 function onKey(event, page, dialog) {
-  if (event.isComposing || event.keyCode === 229 || event.defaultPrevented) return;
-  const target = /** @type {Element} */ (event.target);
-  if (target.closest?.(".screen") || dialog.open) return;
-  /** @type {(() => void) | undefined} */
-  let act;
-  if (event.key === "F6" && !event.ctrlKey && !event.altKey) act = () => page.panes.walk(event.shiftKey ? -1 : 1);
-  if (event.altKey && event.key === "PageDown") act = () => page.course.move(1);
-  if (event.altKey && event.key === "PageUp") act = () => page.course.move(-1);
-  if (event.ctrlKey && event.key === "/") act = () => dialog.showModal();
+  if (event.isComposing || event.keyCode === 229 || event.defaultPrevented || dialog.open) return;
+  const everywhere = ofPage(event);
+  const inTerminal = /** @type {Element} */ (event.target).closest?.(".screen");
+  const act = everywhere ? () => everywhere(page) : inTerminal ? null : outside(event, page, dialog);
   if (!act) return;
   event.preventDefault();
   act();
+}
+
+/** @param {KeyboardEvent} event @param {import("./page.js").Page} page @param {HTMLDialogElement} dialog */
+function outside(event, page, dialog) {
+  if (event.key === "F6" && !event.ctrlKey && !event.altKey) return () => page.panes.walk(event.shiftKey ? -1 : 1);
+  if (event.altKey && event.key === "PageDown") return () => page.course.move(1);
+  if (event.altKey && event.key === "PageUp") return () => page.course.move(-1);
+  if (event.ctrlKey && event.key === "/") return () => dialog.showModal();
+  return null;
 }
 
 /** Ctrl holds for one letter; the others type at once. @param {import("./page.js").Page} page */

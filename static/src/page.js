@@ -33,9 +33,14 @@ export class Page {
     }));
     this.typist = new Typist(this.connection, (terminal) => this.deck.ensure(terminal));
     this.panes = new Panes(this);
-    this.deck = new Deck(this.connection, { leave: () => this.panes.leave(), maximize: () => this.panes.maximize() });
+    this.deck = new Deck(this.connection, {
+      leave: () => this.panes.leave(),
+      maximize: () => this.panes.full("terminals"),
+    });
     this.steps = new Steps(this);
     this.views = new Drawer(need("#views"), this.course);
+    this.panes.mount();
+    this.panes.draw();
     this.line = new LabLine(need("#line"), this);
     mountKeys(this);
     mountLanguage(this);

@@ -8,6 +8,8 @@
  * @property {"auto" | "light" | "dark" | "projector"} theme
  * @property {number} text        size of the text in px
  * @property {number} terminal    size of the terminal's letters in px
+ * @property {number} projectorText  the same two in the projector theme: what the last row reads is no size for a desk
+ * @property {number} projectorTerminal
  * @property {boolean} reader     xterm.js screenReaderMode: costly, so off unless asked for
  * @property {Record<string, number>} dividers  position in percent by divider name
  * @property {"drawing" | "table"} view
@@ -20,6 +22,8 @@ export const DEFAULTS = {
   theme: "auto",
   text: 17,
   terminal: 15,
+  projectorText: 24,
+  projectorTerminal: 28,
   reader: false,
   dividers: {},
   view: "drawing",

@@ -9,11 +9,12 @@ import { Unicode11Addon } from "@xterm/addon-unicode11";
 import { WebLinksAddon } from "@xterm/addon-web-links";
 import { Terminal } from "@xterm/xterm";
 import { pieces } from "./input.js";
+import { ofPage } from "./keys.js";
 import { palette } from "./palette.js";
 import { prefs } from "./prefs.js";
 import { loadScreen, saveScreen } from "./screen.js";
 import { Stream } from "./stream.js";
-import { stillness, terminalSize } from "./theme.js";
+import { size, stillness } from "./theme.js";
 
 /** As --grid in tokens.css, and the plain faces behind it. */
 const FONT = '"JetBrains Mono", "Hako CJK", "DejaVu Sans Mono", "Hako Narrow", "Noto Sans Mono CJK JP", monospace';
@@ -141,6 +142,7 @@ export class LabTerminal extends EventTarget {
   /** @param {KeyboardEvent} event @returns {boolean} false: not for the terminal */
   key(event) {
     if (event.isComposing || event.keyCode === 229) return true; // the input method owns it
+    if (ofPage(event)) return false; // goes on to keys.js
     const leave = (event.key === "Escape" && event.ctrlKey && event.shiftKey) || (event.key === "F6" && event.shiftKey);
     const letter = event.ctrlKey && event.shiftKey ? event.code : "";
     const copies = letter === "KeyC" || (event.key === "Insert" && event.ctrlKey && this.term.hasSelection());
@@ -230,7 +232,7 @@ export class LabTerminal extends EventTarget {
   }
 
   restyle() {
-    Object.assign(this.term.options, { fontSize: terminalSize(), theme: palette(), screenReaderMode: prefs.reader });
+    Object.assign(this.term.options, { fontSize: size("terminal"), theme: palette(), screenReaderMode: prefs.reader });
     this.refit();
   }
 
@@ -247,7 +249,7 @@ function options() {
     altClickMovesCursor: false, // it types arrow keys, which is not what a click means here
     cursorBlink: !stillness.matches,
     fontFamily: FONT,
-    fontSize: terminalSize(),
+    fontSize: size("terminal"),
     fontWeightBold: /** @type {const} */ ("600"),
     lineHeight: 1,
     macOptionIsMeta: true,

@@ -2,17 +2,29 @@
  * Theme and sizes: attributes and two custom properties on <html>; tokens.css does the rest. The first value is set by a
  * few lines in base.html before the page is painted, from the same localStorage entry, so that nothing flashes.
  */
-import { onPrefs, prefs } from "./prefs.js";
+import { onPrefs, prefs, setPrefs } from "./prefs.js";
+
+/** Smallest and largest letters, px, as in settings.html. */
+const LIMITS = { text: [13, 44], terminal: [10, 60] };
 
 export function applyTheme() {
   const root = document.documentElement;
   root.dataset.theme = prefs.theme;
-  root.style.setProperty("--text-size", `${prefs.theme === "projector" ? Math.max(24, prefs.text) : prefs.text}px`);
+  root.style.setProperty("--text-size", `${size("text")}px`);
 }
 
-/** Sizes on a projector are at least those the last row can read. @returns {number} px */
-export function terminalSize() {
-  return prefs.theme === "projector" ? Math.max(28, prefs.terminal) : prefs.terminal;
+/** The projector theme has sizes of its own. @param {"text" | "terminal"} what @returns {number} px */
+export function size(what) {
+  if (prefs.theme === "projector") return what === "text" ? prefs.projectorText : prefs.projectorTerminal;
+  return prefs[what];
+}
+
+/** @param {"text" | "terminal"} what @param {number} px kept within what can be read and shown */
+export function setSize(what, px) {
+  const [least, most] = LIMITS[what];
+  const value = Math.min(most, Math.max(least, px));
+  if (prefs.theme !== "projector") setPrefs({ [what]: value });
+  else setPrefs(what === "text" ? { projectorText: value } : { projectorTerminal: value });
 }
 
 /** @param {string} token a custom property of tokens.css @returns {string} its colour now, as rgb() */
