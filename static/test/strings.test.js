@@ -18,11 +18,12 @@ const MADE = {
   "js.check.": ["open", "other", "done", "broken"],
   "js.command.": ["run_in", "edit_in"],
   "js.divider.": ["text", "views", "beside"],
+  "js.keys.of_": ["page", "reading", "terminal"],
   "js.pane.": ["text", "terminals", "views"],
   "js.predict.": ["head_predicted", "head_quiz", "commit_predicted", "commit_quiz", "right", "chosen"],
   "js.settings.": ["auto", "light", "dark", "projector"],
   "js.step.": ["done", "here", "open"],
-  "js.terminal.": ["new", "two", "find", "copy", "smaller", "larger", "maximize"],
+  "js.terminal.": ["new", "two", "find", "copy", "smaller", "larger"],
   "js.views.": ["kept_mount", "kept_fd", "kept_process", "col_kind", "col_inode", "col_whose", "col_processes"],
 };
 
@@ -38,6 +39,7 @@ function used() {
     all(text, /\? "[a-z_]+\.[a-z_]+" : "([a-z_]+\.[a-z_]+)"/g, "js.");
     all(text, /\], "(keys\.[a-z_]+)"\]/g, "js.");
   }
+  all(read("src/views/registry.js"), /^ {2}(\w+): \w+View,/gm, "js.views.");
   for (const name of templates) {
     const text = read(join("../web/templates", name));
     all(text, /\bt\(["']([a-z_.]+[a-z_])["']/g);
