@@ -7,6 +7,7 @@ what it can lie, and how to read its upper directory.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 import tempfile
@@ -148,9 +149,19 @@ def _view(layer: int) -> int:
     fd = mounts.copy("", dirfd=layer)
     try:
         mounts.restrict(fd, ["ro"])
-    except OSError:
-        os.close(fd)
-        raise
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            os.close(fd)
+            raise
+        # Before Linux 5.12 only a mount that has a place can be made read-only: give it one for a moment.
+        with overlay_mount.point(fd) as place:
+            mounts.attach_path(fd, place)
+            os.close(fd)
+            try:
+                syscalls.mount(None, place, None, syscalls.MS_REMOUNT | syscalls.MS_BIND | syscalls.MS_RDONLY)
+                return mounts.copy(place)
+            finally:
+                syscalls.umount2(place, syscalls.MNT_DETACH)
     return fd
 
 

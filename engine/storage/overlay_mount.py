@@ -8,14 +8,15 @@
 The best form the kernel has is found by asking it, once. "page" has no detached mounts: it is mounted on a directory of
 ours for a moment and taken back by open_tree(2). Paths that would not fit into the page become /proc/self/fd/N.
 
-Imported by what enters labs, so it needs nothing but `os` and `errno`.
+Imported by what enters labs, so it needs nothing but `contextlib`, `errno` and `os`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from engine.linux import mounts, syscalls
 
@@ -136,27 +137,30 @@ def _mount_page(
             break
     else:
         raise OSError(errno.E2BIG, f"mount(overlay): {len(lower)} layers do not fit into one page of options")
-    point = os.path.join(staging, f".hako-overlay-{os.getpid()}-{lower[0]}")
-    os.mkdir(point, 0o700)
-    try:
-        syscalls.mount("overlay", point, "overlay", 0, data)
+    with point(lower[0], staging) as place:
+        syscalls.mount("overlay", place, "overlay", 0, data)
         try:
-            fd = mounts.copy(point)
+            if attributes:  # those of this mount, not of the file system: mount_setattr(2) is as late as Linux 5.12
+                syscalls.mount(None, place, None, syscalls.MS_REMOUNT | syscalls.MS_BIND | _flags(attributes))
+            return mounts.copy(place)
         finally:
-            syscalls.umount2(point, syscalls.MNT_DETACH)
-    finally:
-        os.rmdir(point)
-    if attributes:
-        _restrict(fd, attributes)
-    return fd
+            syscalls.umount2(place, syscalls.MNT_DETACH)
 
 
-def _restrict(fd: int, attributes: int) -> None:
+@contextlib.contextmanager
+def point(number: int, staging: str = "/run") -> Iterator[str]:
+    """A directory to mount on for a moment; `number` tells it from another that this process makes meanwhile."""
+    place = os.path.join(staging, f".hako-overlay-{os.getpid()}-{number}")
+    os.mkdir(place, 0o700)
     try:
-        syscalls.mount_setattr(fd, "", syscalls.AT_EMPTY_PATH, attr_set=attributes)
-    except OSError:
-        os.close(fd)
-        raise
+        yield place
+    finally:
+        os.rmdir(place)
+
+
+def _flags(attributes: int) -> int:
+    """MOUNT_ATTR_* of fsmount(2) as the MS_* of mount(2)."""
+    return sum(flag for flag, attribute in mounts.ATTRIBUTES.values() if flag and attribute & attributes == attribute)
 
 
 def _probe() -> str:

@@ -171,6 +171,7 @@ def test_a_shell_that_ends_can_be_had_anew(lesson: Open) -> None:
     strip = page.page.locator("#frame-lab .strip")
     strip.get_by_text("status 3").wait_for()
     strip.get_by_role("button").click()
-    page.until("root@")
+    # The first shell's prompt is still there until the second one's comes.
+    wait_until(lambda: "root@" in page.text() and "exit 3" not in page.text(), "a second prompt")
     page.type("echo second life\n")
     page.until("\nsecond life")

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import re
 import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from engine.images import programs
@@ -26,10 +25,15 @@ MAKE_S = 300.0
 
 @dataclass(frozen=True)
 class GuestRoot:
-    """What QEMU needs of a Debian: `disk`, an ext4 file system; its `kernel`; `modules`, a folder as in /lib/modules;
-    `busybox`, a static one for the initramfs."""
+    """What QEMU needs of a Debian: `disk`, an ext4 file system; a `kernel` of it; its `modules`, a folder as in
+    /lib/modules; `busybox`, a static one for the initramfs.
+
+    Attributes:
+        which: "newest" or "oldest" of the kernels on the disk, see kernel.sh.
+    """
 
     folder: Path
+    which: str = "newest"
 
     @property
     def disk(self) -> Path:
@@ -37,11 +41,11 @@ class GuestRoot:
 
     @property
     def kernel(self) -> Path:
-        return self.folder / "vmlinuz"
+        return self.folder / self.which / "vmlinuz"
 
     @property
     def modules(self) -> Path:
-        return self.folder / "modules"
+        return self.folder / self.which / "modules"
 
     @property
     def busybox(self) -> Path:
@@ -59,8 +63,11 @@ def packages() -> list[str]:
     return [*programs.packages("debian"), "kmod", "systemd-sysv"]
 
 
-def ensure() -> GuestRoot:
+def ensure(which: str = "newest") -> GuestRoot:
     """The root, made if it is not there: about a minute and a half a gigabyte's disk.
+
+    Args:
+        which: of its kernels, "newest" or "oldest".
 
     Raises:
         subprocess.CalledProcessError: a program failed; its words are on the test's standard error.
@@ -77,7 +84,7 @@ def ensure() -> GuestRoot:
             making.mkdir()
             _make(GuestRoot(making))
             making.rename(done)
-        return GuestRoot(done)
+        return GuestRoot(done, which)
 
 
 @contextmanager
@@ -94,11 +101,12 @@ def _make(root: GuestRoot) -> None:
     words = [f"--include={','.join(packages())}", f"--customize-hook={HERE / 'kernel.sh'}"]
     command = ["mmdebstrap", "--quiet", "--variant=minbase", *words, suite(), str(tree)]
     subprocess.run(command, check=True, timeout=MAKE_S)
-    kernel = next((tree / "boot").glob("vmlinuz-*"))
-    version = re.sub("^vmlinuz-", "", kernel.name)
-    shutil.copyfile(kernel, root.kernel)
+    for each in (replace(root, which=which) for which in ("newest", "oldest")):
+        kernel = (tree / "boot" / each.which).resolve()
+        each.kernel.parent.mkdir()
+        shutil.copyfile(kernel, each.kernel)
+        shutil.copytree(tree / "lib/modules" / kernel.name.removeprefix("vmlinuz-"), each.modules, symlinks=True)
     shutil.copyfile(tree / "bin/busybox", root.busybox)
-    shutil.copytree(tree / "lib/modules" / version, root.modules, symlinks=True)
     make_ext4(tree, root.disk, SIZE)
     subprocess.run(["rm", "-rf", str(tree)], check=True, timeout=60)
 
