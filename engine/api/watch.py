@@ -42,6 +42,7 @@ class Watched:
     last: Observation | None = None
     where: dict[str, Any] = field(default_factory=dict)
     usage: list[dict[str, Any]] = field(default_factory=list)
+    read_at: dict[str, float] = field(default_factory=dict)
     ticks: int = 0
     plan: dict[str, Any] | None = None
     lively_until: float = 0.0
@@ -157,10 +158,14 @@ class Watches:
         """Usage and plan, which are no part of what makes one observation differ from the next."""
         groups = look.observation.cgroups
         usage = [{"path": group.path, "processes": len(group.processes), **group.counters()} for group in groups]
+        for told in usage:
+            # When the counters stood as they were told last: what is new was spent since then.
+            told["since"] = watched.read_at.get(told["path"], told["at"])
         ticks = sum(group.cpu_ticks for group in groups)
         if ticks - watched.ticks >= BUSY_TICKS:
             watched.lively_until = asyncio.get_running_loop().time() + LIVELY_S
         watched.ticks = ticks
+        watched.read_at = {told["path"]: told["at"] for told in usage}
         if _without_times(usage) != _without_times(watched.usage):
             watched.usage = usage
             for peer in watched.peers:
@@ -200,7 +205,7 @@ def _tell_plan(peer: Peer, watched: Watched) -> None:
 
 
 def _without_times(usage: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{name: value for name, value in group.items() if name != "at"} for group in usage]
+    return [{name: value for name, value in group.items() if name not in ("at", "since")} for group in usage]
 
 
 def fitting(observation: dict[str, Any]) -> dict[str, Any]:
