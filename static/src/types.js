@@ -37,17 +37,26 @@
  * @property {number} inode
  * @property {number[]} processes
  * @property {string | null} [kept_by]
+ * @property {string} [kept_at]  the mount's target, where one keeps it
  * @property {boolean} of_lab
  * @property {string | null} [hostname]
  * @property {[number, number, number][]} [uid_map]  inside, outside, count; empty while not written
  * @property {Record<string, number>} [time_offsets]  clock to seconds
+ *
+ * @typedef {object} Link
+ * @property {string} name
+ * @property {string} kind          "veth", "bridge", "loopback" …
+ * @property {boolean} up
+ * @property {string[]} addresses
+ * @property {string | null} [master]  the bridge it is a port of
+ * @property {{net: number, name: string} | null} [peer]  the other end of a veth, where that lies in the lab
  *
  * @typedef {object} Observation
  * @property {string} lab
  * @property {{pid: number, ns?: Record<string, number>}} init
  * @property {Process[]} processes
  * @property {Namespace[]} namespaces
- * @property {Record<string, {name: string, up: boolean}[]>} [links]  by the inode of the network namespace
+ * @property {Record<string, Link[]>} [links]  by the inode of the network namespace
  * @property {string[]} [truncated]  lists that were cut at their bound
  *
  * @typedef {object} CheckResult

@@ -3,8 +3,10 @@
  * and its words `views.NAME`; a lesson names it by `view:`.
  */
 import { NamespacesView } from "./namespaces.js";
+import { NetworkView } from "./network.js";
 
 /** @type {Record<string, new (element: HTMLElement) => import("./live.js").LiveView>} */
 export const VIEWS = {
   namespaces: NamespacesView,
+  network: NetworkView,
 };
