@@ -16,7 +16,7 @@ from web import bounded, lesson_lint, lesson_trial, lessons, verdicts
 from web.i18n import Translations
 from web.lesson_cli import result_codes
 from web.lesson_lint import predicate_names
-from web.lesson_model import Lesson, Step
+from web.lesson_model import Action, Lesson, Step
 from web.markup import MODES
 
 CATALOGUE = lessons.load(ROOT / "lessons")
@@ -26,6 +26,8 @@ TRIALS = [(lesson, step, trial) for lesson, step in STEPS for trial in lesson_tr
 
 _BLOCK = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _PLACE = re.compile(r"‹[^›]+›")
+#: Words of a ‹place› -> how one finds out what to write there.
+PLACES = {"the shell in second": "echo $$", "PID of sleep": "pgrep -x sleep"}
 _WHEN = re.compile(r"^:::when cgroup=(\S+)\n(.*?)^:::$", re.MULTILINE | re.DOTALL)
 
 
@@ -61,6 +63,7 @@ def test_the_text_does_what_it_says(client: EngineClient, lesson: Lesson, step: 
     seen: set[str] = set()
     shown = ""
     with _lab(client, lesson) as lab, Learner(client, lab) as learner:
+        assert lesson_trial.perform(client, lab, Action(run=step.setup), "setup") == ""
         for mode, terminal, text in _blocks(lesson, step):
             if mode == "output":
                 for line in text.splitlines():
@@ -80,11 +83,12 @@ def _held(client: EngineClient, lab: str, step: Step) -> set[str]:
 
 
 def _fill(line: str, learner: Learner) -> str:
-    """What a learner writes in the one kind of ‹place› the lessons have: the PID of the shell in "second"."""
-    if not _PLACE.search(line):
+    """What a learner writes in the kinds of ‹place› the lessons have: a PID that the machine tells."""
+    place = _PLACE.search(line)
+    if place is None:
         return line
-    assert "second" in line
-    number = re.search(r"^(\d+)$", learner.type("second", "echo $$"), re.MULTILINE)
+    ask = next(command for words, command in PLACES.items() if words in place[0])
+    number = re.search(r"^(\d+)$", learner.type("second", ask), re.MULTILINE)
     assert number
     return _PLACE.sub(number[1], line)
 
