@@ -100,6 +100,9 @@ CODES: dict[str, tuple[str, ...]] = {
     "upper_missing": ("target",),
     "upper_there": ("target",),
     "upper_unreadable": ("target", "layer"),
+    # Other layers of an overlay, or in another order; fewer unions on one directory.
+    "layers_other": ("target", "layers", "wanted"),
+    "shared_few": ("seen", "wanted"),
     # Another number of branches; others, or in another order.
     "branches_number": ("target", "branches", "wanted"),
     "branches_other": ("target", "branches", "wanted"),

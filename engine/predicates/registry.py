@@ -181,6 +181,10 @@ PREDICATES: dict[str, Predicate] = {
     "overlay_mount": Predicate(
         {"target": _TARGET, "lower": Argument(arg.number), "upper": Argument(arg.flag)}, _pure(unions.overlay_mount)
     ),
+    "overlay_layers": Predicate(
+        {"target": _TARGET, "layers": Argument(_words, required=True)}, _pure(unions.overlay_layers)
+    ),
+    "layer_shared": Predicate({"min": Argument(arg.number, required=True)}, _pure(unions.layer_shared)),
     "aufs_mount": Predicate(
         {"target": _TARGET, "branches": Argument(arg.number), "by": Argument(arg.one_of("kernel", "fuse"))},
         _pure(unions.aufs_mount),

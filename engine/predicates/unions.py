@@ -6,7 +6,8 @@ itself, not through the union. See overlayfs.rst and aufs(5).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -50,6 +51,43 @@ def overlay_mount(world: World, args: Args) -> Result:
     return fails("upper_missing" if args["upper"] else "upper_there", target=union.target)
 
 
+def overlay_layers(world: World, args: Args) -> Result:
+    """The layers of an overlay are these directories, the topmost first; the one that is written to counts too.
+
+    Arguments: target; layers: paths, `*` and `?` allowed.
+
+    Example:
+        {overlay_layers: {target: /live, layers: ["/ram/*", "/cdrom"]}}
+    """
+    found = _find(world, args, "overlay")
+    if isinstance(found, Result):
+        return found
+    wanted = list(args["layers"])
+    for union in found:
+        if _alike([layer.path for layer in union.layers], wanted):
+            return holds(target=union.target)
+    told = [layer.path for layer in found[0].layers]
+    return fails("layers_other", target=found[0].target, layers=told, wanted=wanted)
+
+
+def layer_shared(world: World, args: Args) -> Result:
+    """So many unions stand on one and the same directory, as the containers of one image do.
+
+    Arguments: min: how many.
+
+    Example:
+        {layer_shared: {min: 10}}
+    """
+    standing: Counter[str] = Counter()
+    for union in world.observation.layers.unions:
+        if not union.of_lab:
+            standing.update({layer.tree for layer in union.lower if layer.tree is not None})
+    most = max(standing.values(), default=0)
+    if most >= args["min"]:
+        return holds(seen=most)
+    return fails("shared_few", seen=most, wanted=args["min"])
+
+
 def aufs_mount(world: World, args: Args) -> Result:
     """An AUFS is mounted at this target, the kernel's or ours in user space.
 
@@ -85,10 +123,14 @@ def aufs_branches(world: World, args: Args) -> Result:
     for union in found:
         told = [f"{layer.path}={layer.mode}" for layer in union.layers]
         wanted = args["branches"]
-        if len(told) == len(wanted) and all(fnmatchcase(*pair) for pair in zip(told, wanted, strict=True)):
+        if _alike(told, wanted):
             return holds(target=union.target)
     told = [f"{layer.path}={layer.mode}" for layer in found[0].layers]
     return fails("branches_other", target=found[0].target, branches=told, wanted=list(args["branches"]))
+
+
+def _alike(told: Sequence[str], wanted: Sequence[str]) -> bool:
+    return len(told) == len(wanted) and all(fnmatchcase(*pair) for pair in zip(told, wanted, strict=True))
 
 
 def copied_up(world: World, args: Args) -> Result:
