@@ -62,7 +62,7 @@ def read(union: FileSystem, path: str) -> bytes:
     try:
         return os.read(fd, 1 << 16)
     finally:
-        os.close(fd)
+        union.release(fd)
 
 
 class Model(RuleBasedStateMachine):
@@ -72,6 +72,7 @@ class Model(RuleBasedStateMachine):
         super().__init__()
         self.folder = Path(tempfile.mkdtemp(prefix="hako-aufs-"))
         self.plain = self.folder / "plain"
+        self.held: list[tuple[int, int]] = []
         self.branches = [self.folder / name for name in ("top", "middle", "bottom")]
         for path in (self.plain, *self.branches):
             path.mkdir()
@@ -125,9 +126,15 @@ class Model(RuleBasedStateMachine):
             except FileNotFoundError:
                 fd = self.union.create(path, 0o644)
             os.write(fd, data)
-            os.close(fd)
+            self.union.release(fd)
 
         self.both(on_union, lambda: (self.plain / path).write_bytes(data))
+
+    @rule(path=PATHS)
+    def hold(self, path: str) -> None:
+        """Open a file and keep it open: both go on showing the same, whatever is done to it or to its name."""
+        if (self.plain / path).is_file() and len(self.held) < 4:
+            self.held.append((self.union.open(path, os.O_RDONLY), os.open(self.plain / path, os.O_RDONLY)))
 
     @rule(path=PATHS)
     def mkdir(self, path: str) -> None:
@@ -175,6 +182,8 @@ class Model(RuleBasedStateMachine):
         if not hasattr(self, "union"):
             return
         assert shown(self.union) == tree(self.plain)
+        for mine, plain in self.held:
+            assert os.pread(mine, 1 << 16, 0) == os.pread(plain, 1 << 16, 0)
         if not self.middle_writable:
             assert tree(self.branches[1]) == self.frozen[0]
         assert tree(self.branches[2]) == self.frozen[1]
@@ -182,6 +191,9 @@ class Model(RuleBasedStateMachine):
     def teardown(self) -> None:
         """Remove everything."""
         if hasattr(self, "union"):
+            for mine, plain in self.held:
+                self.union.release(mine)
+                os.close(plain)
             self.union.close()
         shutil.rmtree(self.folder)
 

@@ -109,8 +109,8 @@ class Changes:
         for number in writable:
             remove(self.union.open[number].fd)
 
-    def rename(self, old: str, new: str) -> None:
-        """Give a file another name, replacing what has that name.
+    def rename(self, old: str, new: str, *, replace: bool = True) -> None:
+        """Give a file another name, replacing what has that name unless `replace` is false.
 
         Raises:
             OSError: EXDEV for a directory with parts in several branches; ENOTEMPTY, EISDIR, ENOTDIR as rename(2).
@@ -120,7 +120,7 @@ class Changes:
             raise _refuse(errno.EXDEV, old)
         if old == new:
             return
-        self._clear(entry, new)
+        self._clear(entry, new, replace=replace)
         source = copyup.writable(self.union, self.chooser, entry)
         parent_path, name = split(new)
         if not marks.is_allowed(name):
@@ -137,12 +137,14 @@ class Changes:
         os.rename(old, new, src_dir_fd=fd, dst_dir_fd=fd)
         self.unhide(source, new)
 
-    def _clear(self, entry: Entry, new: str) -> None:
+    def _clear(self, entry: Entry, new: str, *, replace: bool) -> None:
         """Make room for a rename's new name."""
         try:
             there = self.union.lookup(new)
         except FileNotFoundError:
             return
+        if not replace:
+            raise _refuse(errno.EEXIST, new)
         if there.is_directory and not entry.is_directory:
             raise _refuse(errno.EISDIR, new)
         if entry.is_directory and not there.is_directory:

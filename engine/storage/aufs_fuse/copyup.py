@@ -53,9 +53,10 @@ def writable(union: Union, chooser: Chooser, entry: Entry) -> int:
         return target
     try:
         _copy_content(union, entry.at, target, entry.path, new, seen)
-        _copy_metadata(union, entry.at, target, entry.path, new)
+        _copy_metadata(union, entry.at, target, entry.path, new, seen)
         fd = union.open[target].fd
         os.rename(new, entry.path, src_dir_fd=fd, dst_dir_fd=fd)
+        union.copied(seen, target, entry.path)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(new, dir_fd=union.open[target].fd)
@@ -88,9 +89,15 @@ def _write_all(fd: int, data: bytes) -> None:
         view = view[os.write(fd, view) :]
 
 
-def _copy_metadata(union: Union, source: int, target: int, path: str, new: str) -> None:
-    """Owner, extended attributes, mode and times, in the order in which none undoes another."""
-    seen = os.stat(path, dir_fd=union.open[source].fd, follow_symlinks=False)
+def _copy_metadata(
+    union: Union, source: int, target: int, path: str, new: str, seen: os.stat_result | None = None
+) -> None:
+    """Owner, extended attributes, mode and times, in the order in which none undoes another.
+
+    Args:
+        seen: the original before its content was read, which changes its access time.
+    """
+    seen = seen or os.stat(path, dir_fd=union.open[source].fd, follow_symlinks=False)
     to_fd = union.open[target].fd
     os.chown(new, seen.st_uid, seen.st_gid, dir_fd=to_fd, follow_symlinks=False)
     if stat.S_ISREG(seen.st_mode) or stat.S_ISDIR(seen.st_mode):

@@ -16,6 +16,7 @@ from engine.storage.aufs_fuse import copyup, marks
 from engine.storage.aufs_fuse import options as texts
 from engine.storage.aufs_fuse.changes import Changes
 from engine.storage.aufs_fuse.options import Options
+from engine.storage.aufs_fuse.orphans import Orphans, is_hidden
 from engine.storage.aufs_fuse.policies import Chooser
 from engine.storage.aufs_fuse.union import Union
 
@@ -30,6 +31,9 @@ class FileSystem:
     def __init__(self, options: Options) -> None:
         self.options = options
         self.union = Union(options.branches)
+        self.union.copied = self._follow
+        self._orphans = Orphans()
+        self._lower: set[int] = set()  # descriptors of files in branches that are not written to
         self._chooser = Chooser(options.create)
         self._changes = Changes(self.union, self._chooser)
 
@@ -47,12 +51,16 @@ class FileSystem:
 
     def close(self) -> None:
         """Let go of the branches."""
+        self._orphans.close()
         self.union.close()
 
     # Looking
 
     def lstat(self, path: str) -> os.stat_result:
         """What a path is."""
+        orphan = self._orphans.get(path)
+        if orphan is not None:
+            return os.fstat(orphan[0])
         entry = self.union.lookup(path)
         seen = self.union.stat(entry.at, path)
         if seen is None:
@@ -83,7 +91,15 @@ class FileSystem:
         writing = flags & os.O_ACCMODE != os.O_RDONLY or flags & os.O_TRUNC
         number = self._writable(path) if writing else entry.at
         keep = flags & (os.O_ACCMODE | os.O_TRUNC | os.O_APPEND)
-        return os.open(path, keep | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self.union.open[number].fd)
+        fd = os.open(path, keep | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self.union.open[number].fd)
+        if not self.union.open[number].branch.writable:
+            self._lower.add(fd)
+        return fd
+
+    def release(self, fd: int) -> None:
+        """Close a descriptor that `open` or `create` gave."""
+        self._lower.discard(fd)
+        os.close(fd)
 
     def create(self, path: str, mode: int) -> int:
         """A new file, open for reading and writing."""
@@ -95,7 +111,7 @@ class FileSystem:
 
     def truncate(self, path: str, length: int) -> None:
         """Cut or lengthen a file."""
-        with self._changed(path) as fd:
+        with self.changed(path) as fd:
             os.truncate(fd, length)
 
     # Names
@@ -133,6 +149,8 @@ class FileSystem:
 
     def unlink(self, path: str) -> None:
         """Remove a name."""
+        if self._orphans.forget(path):
+            return
         self._check_writable()
         self._changes.unlink(path)
 
@@ -141,48 +159,65 @@ class FileSystem:
         self._check_writable()
         self._changes.rmdir(path)
 
-    def rename(self, old: str, new: str) -> None:
-        """Give another name."""
+    def rename(self, old: str, new: str, *, replace: bool = True) -> None:
+        """Give another name; if `replace` is false, only one that nothing has (EEXIST)."""
         self._check_writable()
-        self._changes.rename(old, new)
+        if not is_hidden(new):
+            self._changes.rename(old, new, replace=replace)
+            return
+        at = self.union.open[self.union.lookup(old).at]
+        fd = os.open(old, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=at.fd)
+        try:
+            self._changes.unlink(old)
+        except OSError:
+            os.close(fd)
+            raise
+        self._orphans.add(new, fd, writable=at.branch.writable)
 
     # What belongs to a file
 
+    @contextmanager
+    def changed(self, path: str) -> Iterator[str]:
+        """A path by which something that may be changed is reached, be it a link: it was copied up if need be.
+
+        It is one below /proc/self/fd, since not every call takes a descriptor of a directory.
+
+        Raises:
+            OSError: EROFS, also for a deleted file of a branch that is not written to: it has no name to copy it up to.
+        """
+        orphan = self._orphans.get(path)
+        if orphan is not None:
+            self._check_writable()
+            if not orphan[1]:
+                raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+            yield f"/proc/self/fd/{orphan[0]}"
+            return
+        with self._held(path, self._writable(path)) as held:
+            yield held
+
     def chmod(self, path: str, mode: int) -> None:
         """Another mode: the whole file is copied up for it."""
-        with self._changed(path) as fd:
-            os.chmod(fd, mode)
-
-    def chown(self, path: str, uid: int, gid: int) -> None:
-        """Another owner; -1 keeps."""
-        os.chown(path, uid, gid, dir_fd=self.union.open[self._writable(path)].fd, follow_symlinks=False)
-
-    def utime(self, path: str, times: tuple[int, int] | None) -> None:
-        """Other times, in nanoseconds; None is now."""
-        fd = self.union.open[self._writable(path)].fd
-        if times is None:
-            os.utime(path or ".", dir_fd=fd, follow_symlinks=False)
-        else:
-            os.utime(path or ".", ns=times, dir_fd=fd, follow_symlinks=False)
+        with self.changed(path) as held:
+            os.chmod(held, mode)
 
     def listxattr(self, path: str) -> list[str]:
         """Names of extended attributes."""
-        with self._held(path, self.union.lookup(path).at) as fd:
-            return os.listxattr(fd)
+        with self._seen(path) as held:
+            return os.listxattr(held)
 
     def getxattr(self, path: str, name: str) -> bytes:
         """One extended attribute."""
-        with self._held(path, self.union.lookup(path).at) as fd:
-            return os.getxattr(fd, name)
+        with self._seen(path) as held:
+            return os.getxattr(held, name)
 
     def setxattr(self, path: str, name: str, value: bytes, flags: int) -> None:
         """Set one."""
-        with self._changed(path) as fd:
+        with self.changed(path) as fd:
             os.setxattr(fd, name, value, flags)
 
     def removexattr(self, path: str, name: str) -> None:
         """Remove one."""
-        with self._changed(path) as fd:
+        with self.changed(path) as fd:
             os.removexattr(fd, name)
 
     def _branch(self, path: str) -> int:
@@ -202,10 +237,23 @@ class FileSystem:
         hidden = self.union.hidden_at(parent, name)
         return number <= (parent.below if hidden is None else min(hidden, parent.below))
 
+    def _follow(self, old: os.stat_result, number: int, path: str) -> None:
+        """Who has a file open that was copied up reads the copy from now on, as AUFS does: same number, other file."""
+        for fd in list(self._lower):
+            here = os.fstat(fd)
+            if (here.st_dev, here.st_ino) == (old.st_dev, old.st_ino):
+                copy = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self.union.open[number].fd)
+                os.dup2(copy, fd, inheritable=False)
+                os.close(copy)
+                self._lower.discard(fd)
+
     @contextmanager
-    def _changed(self, path: str) -> Iterator[str]:
-        """A path by which a file that may be changed is reached: /proc/self/fd, since not every call takes dir_fd."""
-        with self._held(path, self._writable(path)) as held:
+    def _seen(self, path: str) -> Iterator[str]:
+        orphan = self._orphans.get(path)
+        if orphan is not None:
+            yield f"/proc/self/fd/{orphan[0]}"
+            return
+        with self._held(path, self.union.lookup(path).at) as held:
             yield held
 
     @contextmanager

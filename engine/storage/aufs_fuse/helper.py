@@ -90,10 +90,9 @@ def _become_service(source: str, directory: str, files: FileSystem, tell: int) -
     os.chdir("/")
     try:
         _find_libfuse()
-        import mfusepy
-
         from engine.linux import syscalls
         from engine.storage.aufs_fuse import state
+        from engine.storage.aufs_fuse.binding import Binding
         from engine.storage.aufs_fuse.service import Service
 
         syscalls.set_name(state.PROCESS)
@@ -107,9 +106,11 @@ def _become_service(source: str, directory: str, files: FileSystem, tell: int) -
                     os.dup2(null, fd)
                 os.close(tell)
 
-        mfusepy.FUSE(
+        Binding(
             Telling(files, state.keep(directory)), directory, foreground=True, nothreads=True, fsname=source,
-            subtype="aufs", allow_other=True, default_permissions=True, hard_remove=True,
+            subtype="aufs", allow_other=True, default_permissions=True,
+            # Nothing is remembered: a branch may change below us, and two names may be one file.
+            attr_timeout=0, entry_timeout=0, negative_timeout=0,
         )  # fmt: skip
     except (OSError, RuntimeError, ImportError) as error:
         _fail(tell, f"!aufs on {directory} could not be mounted: {error}.")

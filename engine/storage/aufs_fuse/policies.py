@@ -27,11 +27,13 @@ class Chooser:
         """The writable branches from the top down to `lowest`.
 
         Raises:
-            OSError: EROFS where there is none.
+            OSError: EROFS where there is none; ESTALE where there are, but their directories were removed below us.
         """
-        found = [number for number in range(lowest + 1) if union.open[number].branch.writable]
+        writable = [number for number in range(lowest + 1) if union.open[number].branch.writable]
+        found = [number for number in writable if os.fstat(union.open[number].fd).st_nlink]
         if not found:
-            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+            reason = errno.ESTALE if writable else errno.EROFS
+            raise OSError(reason, os.strerror(reason))
         return found
 
     def create(self, union: Union, parent: str, lowest: int) -> int:

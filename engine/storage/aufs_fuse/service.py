@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import mfusepy
@@ -21,6 +23,10 @@ from engine.storage.aufs_fuse.options import Options
 
 #: Setting it on the root of the mount carries out a remount; reading it gives the options as they are now.
 CONTROL = "user.hako.aufs"
+
+RENAME_NOREPLACE = 1
+
+Times = tuple[int | None, int | None]
 
 _STAT = ("st_mode", "st_nlink", "st_uid", "st_gid", "st_size", "st_ino", "st_rdev", "st_blocks", "st_blksize")
 _STATVFS = (
@@ -45,9 +51,9 @@ class Service(mfusepy.Operations):  # type: ignore[misc]
 
     # Looking
 
-    def getattr(self, path: str, fh: int | None = None) -> dict[str, Any]:
+    def getattr(self, path: str | None, fh: int | None = None) -> dict[str, Any]:
         """stat(2): of the open file if there is one, since its name may be gone."""
-        seen = self.files.lstat(relative(path)) if fh is None else os.fstat(fh)
+        seen = self.files.lstat(_named(path)) if fh is None else os.fstat(fh)
         found: dict[str, Any] = {name: getattr(seen, name) for name in _STAT}
         return found | {
             "st_atime": seen.st_atime_ns, "st_mtime": seen.st_mtime_ns, "st_ctime": seen.st_ctime_ns,
@@ -84,12 +90,12 @@ class Service(mfusepy.Operations):  # type: ignore[misc]
         """pwrite(2)."""
         return os.pwrite(fh, data, offset)
 
-    def truncate(self, path: str, length: int, fh: int | None = None) -> int:
+    def truncate(self, path: str | None, length: int, fh: int | None = None) -> int:
         """truncate(2), ftruncate(2)."""
-        if fh is None:
-            self.files.truncate(relative(path), length)
-        else:
+        if fh is not None:
             os.ftruncate(fh, length)
+        else:
+            self.files.truncate(_named(path), length)
         return 0
 
     def fsync(self, path: str, datasync: int, fh: int) -> int:
@@ -99,7 +105,7 @@ class Service(mfusepy.Operations):  # type: ignore[misc]
 
     def release(self, path: str, fh: int) -> int:
         """The last close(2)."""
-        os.close(fh)
+        self.files.release(fh)
         return 0
 
     # Names
@@ -134,26 +140,34 @@ class Service(mfusepy.Operations):  # type: ignore[misc]
         self.files.rmdir(relative(path))
         return 0
 
-    def rename(self, old: str, new: str) -> int:
-        """rename(2)."""
-        self.files.rename(relative(old), relative(new))
+    def rename(self, old: str, new: str, flags: int = 0) -> int:
+        """rename(2); of renameat2(2)'s flags RENAME_NOREPLACE."""
+        if flags & ~RENAME_NOREPLACE:
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        self.files.rename(relative(old), relative(new), replace=not flags)
         return 0
 
     # What belongs to a file
 
-    def chmod(self, path: str, mode: int) -> int:
-        """chmod(2)."""
-        self.files.chmod(relative(path), mode & 0o7777)
+    def chmod(self, path: str | None, mode: int, fh: int | None = None) -> int:
+        """chmod(2), fchmod(2)."""
+        with self._changed(path) as held:
+            os.chmod(held, mode & 0o7777)
         return 0
 
-    def chown(self, path: str, uid: int, gid: int) -> int:
-        """chown(2); mfusepy gives 2^32-1 for an id that stays."""
-        self.files.chown(relative(path), _kept(uid), _kept(gid))
+    def chown(self, path: str | None, uid: int, gid: int, fh: int | None = None) -> int:
+        """chown(2), fchown(2), lchown(2); -1 keeps."""
+        with self._changed(path) as held:
+            os.chown(held, uid, gid)
         return 0
 
-    def utimens(self, path: str, times: tuple[int, int] | None = None) -> int:
-        """utimensat(2)."""
-        self.files.utime(relative(path), times)
+    def utimens(self, path: str | None, times: Times = (None, None), fh: int | None = None) -> int:
+        """utimensat(2): nanoseconds, None for now, -1 for a time that stays."""
+        with self._changed(path) as held:
+            seen, now = os.stat(held), time.time_ns()
+            both = zip(times, (seen.st_atime_ns, seen.st_mtime_ns), strict=True)
+            access, change = (now if wanted is None else old if wanted < 0 else wanted for wanted, old in both)
+            os.utime(held, ns=(access, change))
         return 0
 
     def listxattr(self, path: str) -> list[str]:
@@ -182,6 +196,9 @@ class Service(mfusepy.Operations):  # type: ignore[misc]
         """The mount has ended."""
         self.files.close()
 
+    def _changed(self, path: str | None) -> AbstractContextManager[str]:
+        return self.files.changed(_named(path))
+
     def _remount(self, text: str) -> int:
         try:
             self.files.remount(text)
@@ -193,5 +210,7 @@ class Service(mfusepy.Operations):  # type: ignore[misc]
         return 0
 
 
-def _kept(number: int) -> int:
-    return -1 if number == 0xFFFFFFFF else number
+def _named(path: str | None) -> str:
+    if path is None:
+        raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
+    return relative(path)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from engine.errors import BadInput
@@ -59,6 +60,8 @@ class Union:
 
     def __init__(self, branches: Branches) -> None:
         self.open: tuple[Open, ...] = ()
+        #: Told of each file that was copied up: what it was, the branch it is in now, its path.
+        self.copied: Callable[[os.stat_result, int, str], None] = lambda old, number, path: None
         self.change(branches)
 
     def change(self, branches: Branches) -> None:
