@@ -1,16 +1,17 @@
 /**
- * The terminals of the page: tabs above, one frame shown or two side by side, and the tools that act on the one in use.
+ * The terminals of the page: tabs above, frames below, one or several at a time (arrangement.js), and the tools that act on the one in use.
  * Which terminals there are is said by the server (`open`) and by the step; a terminal is attached when it first gets a tab.
  */
 
+import { Arrangement } from "./arrangement.js";
 import { DeckTools } from "./decktools.js";
-import { Divider } from "./divider.js";
 import { h, need } from "./dom.js";
 import { Frame } from "./frame.js";
 import { onLanguage, t } from "./strings.js";
 import { onTheme } from "./theme.js";
 
 const MOST = 8;
+const NAMES = ["second", "third", "fourth", "fifth", "sixth", "seventh", "eighth"];
 
 export class Deck extends EventTarget {
   /** @param {import("./connection.js").Connection} connection @param {{leave: () => void, maximize: () => void}} page */
@@ -21,25 +22,13 @@ export class Deck extends EventTarget {
     /** @type {Map<string, Frame>} */
     this.frames = new Map();
     this.active = "";
-    /** @type {string | null} the one beside the active one */
-    this.beside = null;
     this.tabs = h("div", { role: "tablist", class: "tabs" });
     this.tools = new DeckTools(this);
     this.panels = h("div", { class: "panels" });
     this.root = need("#terminals");
     need(".deck-bar", this.root).append(this.tabs, this.tools.element);
     this.root.append(this.panels);
-    this.split = new Divider({
-      name: "beside",
-      axis: "x",
-      of: this.panels,
-      property: "--beside",
-      least: 20,
-      most: 80,
-      start: 50,
-    });
-    this.panels.append(this.split.element);
-    this.split.element.hidden = true;
+    this.arrangement = new Arrangement(this.panels, () => this.layout());
     this.tabs.addEventListener("keydown", (event) => this.tabKey(event));
     onTheme(() => this.each((frame) => frame.terminal?.restyle()));
     onLanguage(() => {
@@ -76,7 +65,12 @@ export class Deck extends EventTarget {
     const ids = new Map(infos.map((info) => [info.name, info.id]));
     const names = [...new Set([...wanted, ...this.frames.keys(), ...ids.keys()])];
     await Promise.all(names.map((name) => this.ensure(name, ids.get(name), again)));
+    if (!this.recalled) this.arrangement.recall(names);
+    this.recalled = true;
+    const [first] = this.arrangement.names("");
     if (!this.active && names[0]) this.select(names[0], false);
+    else if (first && !this.arrangement.names("").includes(this.active)) this.select(first, false);
+    else this.layout();
   }
 
   /**
@@ -93,6 +87,7 @@ export class Deck extends EventTarget {
       });
       this.frames.set(name, frame);
       this.panels.append(frame.element);
+      frame.element.addEventListener("focusin", () => this.inUse(name));
       frame.open();
       frame.show(false);
       this.draw();
@@ -116,7 +111,7 @@ export class Deck extends EventTarget {
       frame.dispose();
       this.frames.delete(name);
     }
-    this.beside = null;
+    this.arrangement.only(names.filter((name) => this.frames.has(name)));
     const first = names.find((name) => this.frames.has(name)) ?? "";
     if (!this.frames.has(this.active)) this.active = first;
     this.layout();
@@ -125,24 +120,23 @@ export class Deck extends EventTarget {
   /** @param {string} name @param {boolean} [focus] */
   select(name, focus = true) {
     if (!this.frames.has(name)) return;
-    if (this.beside === name) this.beside = this.active;
+    this.arrangement.show(name, this.active);
     this.active = name;
     this.layout();
     if (focus) this.frames.get(name)?.terminal?.term.focus();
     this.dispatchEvent(new Event("select"));
   }
 
+  /** One of those shown has got the focus: tabs and tools are about it. @param {string} name */
+  inUse(name) {
+    if (name === this.active || !this.arrangement.names(this.active).includes(name)) return;
+    this.active = name;
+    this.layout();
+    this.dispatchEvent(new Event("select"));
+  }
+
   layout() {
-    const two = this.beside !== null && this.frames.has(this.beside) && this.beside !== this.active;
-    this.panels.classList.toggle("two", two);
-    this.split.element.hidden = !two;
-    let left = true;
-    this.each((frame) => {
-      const shown = frame.name === this.active || (two && frame.name === this.beside);
-      frame.element.style.order = shown && left ? "0" : "2"; // the divider is 1
-      if (shown) left = false;
-      frame.show(shown);
-    });
+    this.arrangement.place(this.frames, this.active);
     this.draw();
   }
 
@@ -152,11 +146,13 @@ export class Deck extends EventTarget {
     this.tabs.replaceChildren(
       ...[...this.frames.keys()].map((name) => {
         const on = name === this.active;
+        const seen = this.arrangement.names(this.active).includes(name);
         const props = {
           type: "button",
           role: "tab",
           id: `tab-${name}`,
           "aria-controls": `frame-${name}`,
+          class: seen ? "seen" : null,
         };
         return h(
           "button",
@@ -165,7 +161,8 @@ export class Deck extends EventTarget {
         );
       }),
     );
-    this.tools.draw(this.frames.size >= MOST, this.beside !== null);
+    const count = this.arrangement.names(this.active).length;
+    this.tools.draw({ most: this.frames.size >= MOST, split: !this.arrangement.full && this.free() !== "", count });
     if (held?.startsWith("tab-")) document.getElementById(`tab-${this.active}`)?.focus();
   }
 
@@ -173,26 +170,44 @@ export class Deck extends EventTarget {
     return this.frames.get(this.active);
   }
 
-  async add() {
-    const free = ["second", "third", "fourth", "fifth", "sixth", "seventh", "eighth"].find(
-      (name) => !this.frames.has(name),
-    );
-    if (!free || this.frames.size >= MOST) return;
-    await this.ensure(free);
-    this.select(free);
+  /** A name for one more terminal, "" = there are as many as can be. */
+  get spare() {
+    return this.frames.size < MOST ? (NAMES.find((name) => !this.frames.has(name)) ?? "") : "";
   }
 
-  async toggleTwo() {
-    if (this.beside) this.beside = null;
-    else {
-      let other = [...this.frames.keys()].find((name) => name !== this.active);
-      if (!other) {
-        other = "second";
-        await this.ensure(other);
-      }
-      this.beside = other;
-    }
+  /** What a split would show: a terminal that is not seen, else a new one. */
+  free() {
+    const seen = this.arrangement.names(this.active);
+    return [...this.frames.keys()].find((name) => !seen.includes(name)) ?? this.spare;
+  }
+
+  async add() {
+    const name = this.spare;
+    if (!name) return;
+    await this.ensure(name);
+    this.select(name);
+  }
+
+  /** Another terminal to the right of the active one (x) or below it (y). @param {"x" | "y"} axis */
+  async split(axis) {
+    const name = this.free();
+    if (!name || !this.active || this.arrangement.full) return;
+    await this.ensure(name);
+    this.arrangement.split(this.active, axis, name);
+    this.select(name);
+  }
+
+  /** Only the active one is shown; the others keep their tabs. */
+  unsplit() {
+    this.arrangement.only([this.active]);
     this.layout();
+  }
+
+  /** The keys go to the next of those shown. @param {number} by */
+  walk(by) {
+    const seen = this.arrangement.names(this.active);
+    const to = seen[(seen.indexOf(this.active) + by + seen.length) % seen.length];
+    if (to) this.select(to);
   }
 
   /** The selection, or all of the text. */

@@ -8,11 +8,14 @@ import { onLanguage, t } from "./strings.js";
 
 export class Divider {
   /**
-   * @param {{name: string, axis: "x" | "y", of: HTMLElement, property: string, least: number, most: number, start: number, controls?: string, reverse?: boolean}} made
-   *   axis: x = it stands and moves sideways; of: the element whose extent is 100 %; reverse: the value is the part after it
+   * @param {{name: string, axis: "x" | "y", of: HTMLElement, property?: string, least: number, most: number, start: number, controls?: string, reverse?: boolean, value?: number, moved?: (percent: number, keep: boolean) => void}} made
+   *   axis: x = it stands and moves sideways; of: the element whose extent is 100 %, or `box` of it; property: the custom
+   *   property that gets the value; reverse: the value is the part after it; moved: told instead, with the first value `value`
    */
   constructor(made) {
     this.made = made;
+    /** the part of `of` that it divides, in percent */
+    this.box = { x: 0, y: 0, width: 100, height: 100 };
     const orientation = made.axis === "x" ? "vertical" : "horizontal";
     this.element = h("div", {
       class: `divider divider-${made.axis}`,
@@ -27,18 +30,31 @@ export class Divider {
     this.element.addEventListener("keydown", (event) => this.key(event));
     this.element.addEventListener("dblclick", () => this.set(made.start));
     const label = () => this.element.setAttribute("aria-label", t(`divider.${made.name}`));
-    onLanguage(label);
+    this.forget = onLanguage(label);
     label();
-    this.set(prefs.dividers[made.name] ?? made.start, false);
+    if (made.moved) this.show(made.value ?? made.start);
+    else this.set(prefs.dividers[made.name] ?? made.start, false);
+  }
+
+  /** @param {number} percent */
+  show(percent) {
+    this.value = percent;
+    this.element.setAttribute("aria-valuenow", String(Math.round(percent)));
+  }
+
+  dispose() {
+    this.forget();
+    this.element.remove();
   }
 
   /** @param {number} percent @param {boolean} [keep] */
   set(percent, keep = true) {
-    const { least, most, of, property, name } = this.made;
-    this.value = Math.round(Math.min(most, Math.max(least, percent)) * 10) / 10;
-    of.style.setProperty(property, `${this.value}%`);
-    this.element.setAttribute("aria-valuenow", String(Math.round(this.value)));
-    if (keep) setPrefs({ dividers: { ...prefs.dividers, [name]: this.value } });
+    const { least, most, of, property, name, moved } = this.made;
+    const value = Math.round(Math.min(most, Math.max(least, percent)) * 10) / 10;
+    this.show(value);
+    if (moved) return moved(value, keep);
+    of.style.setProperty(property ?? "", `${value}%`);
+    if (keep) setPrefs({ dividers: { ...prefs.dividers, [name]: value } });
   }
 
   /** @param {PointerEvent} event */
@@ -49,8 +65,12 @@ export class Divider {
     this.element.setPointerCapture(event.pointerId);
     document.documentElement.classList.add(`moving-${this.made.axis}`);
     const move = (/** @type {PointerEvent} */ at) => {
-      const box = this.made.of.getBoundingClientRect();
-      const part = this.made.axis === "x" ? (at.clientX - box.left) / box.width : (at.clientY - box.top) / box.height;
+      const all = this.made.of.getBoundingClientRect();
+      const { x, y, width, height } = this.box;
+      const part =
+        this.made.axis === "x"
+          ? (at.clientX - all.left - (all.width * x) / 100) / ((all.width * width) / 100)
+          : (at.clientY - all.top - (all.height * y) / 100) / ((all.height * height) / 100);
       this.set(100 * (this.made.reverse ? 1 - part : part), false);
     };
     const drop = () => {

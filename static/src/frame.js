@@ -18,6 +18,7 @@ export class Frame {
     this.name = name;
     this.deck = deck;
     this.where = new WhereLine();
+    this.where.tools.append(h("span", { class: "where-name", "aria-hidden": "true" }, name)); // its tab says it, too
     this.screen = h("div", { class: "screen" });
     this.strip = h("div", { class: "strip", hidden: true });
     const props = { class: "frame", role: "tabpanel", id: `frame-${name}`, "aria-labelledby": `tab-${name}` };

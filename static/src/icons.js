@@ -30,8 +30,10 @@ import pencil from "lucide-static/icons/pencil.svg";
 import play from "lucide-static/icons/play.svg";
 import plus from "lucide-static/icons/plus.svg";
 import reset from "lucide-static/icons/rotate-ccw.svg";
+import rows from "lucide-static/icons/rows-2.svg";
 import search from "lucide-static/icons/search.svg";
 import shapes from "lucide-static/icons/shapes.svg";
+import one from "lucide-static/icons/square.svg";
 import terminal from "lucide-static/icons/square-terminal.svg";
 import table from "lucide-static/icons/table.svg";
 import alert from "lucide-static/icons/triangle-alert.svg";
@@ -64,10 +66,12 @@ export const icons = {
   lightbulb,
   maximize,
   minimize,
+  one,
   pencil,
   play,
   plus,
   reset,
+  rows,
   search,
   shapes,
   smaller,

@@ -7,8 +7,6 @@ import { h, need } from "./dom.js";
 import { onLanguage, t } from "./strings.js";
 import { setSize, size } from "./theme.js";
 
-const PANES = ["text", "terminals", "views"];
-
 /** By part of the page: key names and the string that says what they do. */
 const LIST = {
   page: [
@@ -16,6 +14,10 @@ const LIST = {
     [["Alt", "2"], "keys.full_terminals"],
     [["Alt", "3"], "keys.full_views"],
     [["F6"], "keys.walk"],
+    [["Alt", "Shift", "→"], "keys.beside"],
+    [["Alt", "Shift", "↓"], "keys.below"],
+    [["Alt", "Shift", "↑"], "keys.one"],
+    [["Ctrl", "Shift", "↓"], "keys.next_terminal"],
     [["Alt", "+"], "keys.larger"],
     [["Alt", "-"], "keys.smaller"],
     [["←", "→", "↑", "↓"], "keys.arrows"],
@@ -33,6 +35,18 @@ const LIST = {
     [["Ctrl", "Shift", "V"], "keys.paste"],
     [["Shift", "PageUp"], "keys.scroll"],
   ],
+};
+
+/** By key or place on the keyboard. @type {Record<string, (page: import("./page.js").Page) => void>} */
+const EVERYWHERE = {
+  "Alt Digit1": (page) => page.panes.full("text"),
+  "Alt Digit2": (page) => page.panes.full("terminals"),
+  "Alt Digit3": (page) => page.panes.full("views"),
+  "Alt Shift ArrowRight": (page) => void page.deck.split("x"),
+  "Alt Shift ArrowDown": (page) => void page.deck.split("y"),
+  "Alt Shift ArrowUp": (page) => page.deck.unsplit(),
+  "Ctrl Shift ArrowDown": (page) => page.deck.walk(1),
+  "Ctrl Shift ArrowUp": (page) => page.deck.walk(-1),
 };
 
 /** @param {import("./page.js").Page} page */
@@ -64,10 +78,11 @@ function row(keys, words) {
  * @param {KeyboardEvent} event @returns {((page: import("./page.js").Page) => void) | null}
  */
 export function ofPage(event) {
-  if (!event.altKey || event.ctrlKey || event.metaKey || event.isComposing) return null;
-  const digit = PANES[Number(/^Digit([123])$/.exec(event.code)?.[1] ?? 0) - 1];
-  if (digit && !event.shiftKey) return (page) => page.panes.full(digit);
-  // By the letter where the layout has it there, by the place where Alt makes another letter of it (macOS).
+  if (event.metaKey || event.isComposing) return null;
+  const held = (event.altKey ? "Alt " : "") + (event.ctrlKey ? "Ctrl " : "") + (event.shiftKey ? "Shift " : "");
+  const found = EVERYWHERE[held + event.key] ?? EVERYWHERE[held + event.code];
+  if (found || !held.startsWith("Alt ") || event.ctrlKey) return found ?? null;
+  // The sign where the layout has it, with Shift or without; the place where Alt makes another letter of it (macOS).
   if (event.key === "+" || event.key === "=" || event.code === "Equal") return (page) => resize(page, 1);
   if (event.key === "-" || event.code === "Minus") return (page) => resize(page, -1);
   return null;

@@ -12,6 +12,7 @@
  * @property {number} projectorTerminal
  * @property {boolean} reader     xterm.js screenReaderMode: costly, so off unless asked for
  * @property {Record<string, number>} dividers  position in percent by divider name
+ * @property {unknown} splits     how the terminals were arranged, as splits.js reads it
  * @property {"drawing" | "table"} view
  * @property {boolean} notes      the instructor's notes are open
  */
@@ -26,6 +27,7 @@ export const DEFAULTS = {
   projectorTerminal: 28,
   reader: false,
   dividers: {},
+  splits: null,
   view: "drawing",
   notes: false,
 };

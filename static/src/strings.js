@@ -31,9 +31,10 @@ export function setStrings(name, words) {
   changes.dispatchEvent(new Event("change"));
 }
 
-/** @param {() => void} fn called after a change of language */
+/** @param {() => void} fn called after a change of language @returns {() => void} no longer */
 export function onLanguage(fn) {
   changes.addEventListener("change", fn);
+  return () => changes.removeEventListener("change", fn);
 }
 
 /**

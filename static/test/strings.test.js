@@ -17,13 +17,13 @@ const templates = readdirSync(join(here, "../web/templates"));
 const MADE = {
   "js.check.": ["open", "other", "done", "broken"],
   "js.command.": ["run_in", "edit_in"],
-  "js.divider.": ["text", "views", "beside"],
+  "js.divider.": ["text", "views", "beside", "below"],
   "js.keys.of_": ["page", "reading", "terminal"],
   "js.pane.": ["text", "terminals", "views"],
   "js.predict.": ["head_predicted", "head_quiz", "commit_predicted", "commit_quiz", "right", "chosen"],
   "js.settings.": ["auto", "light", "dark", "projector"],
   "js.step.": ["done", "here", "open"],
-  "js.terminal.": ["new", "two", "find", "copy", "smaller", "larger"],
+  "js.terminal.": ["new", "beside", "below", "one", "find", "copy", "smaller", "larger"],
   "js.views.": ["kept_mount", "kept_fd", "kept_process", "col_kind", "col_inode", "col_whose", "col_processes"],
 };
 

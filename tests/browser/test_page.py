@@ -219,14 +219,3 @@ def test_a_paused_lab_says_so_and_goes_on(lesson: Open) -> None:
     page.type("echo after\n")
     page.until("\nafter")
     assert "before" in page.text()
-
-
-def test_two_terminals_stand_side_by_side(lesson: Open) -> None:
-    """Both are shown, and the shell knows that it has half the columns."""
-    page = lesson()
-    before = page.evaluate("hako.deck.frames.get('lab').terminal.term.cols")
-    page.page.get_by_role("button", name="Two terminals side by side").click()
-    assert page.page.locator(".frame:visible").count() == 2
-    wait_until(lambda: page.evaluate("hako.deck.frames.get('lab').terminal.term.cols") < before * 0.6, "half")
-    page.type("stty size\n")
-    page.until(str(page.evaluate("hako.deck.frames.get('lab').terminal.term.cols")))
