@@ -1,4 +1,4 @@
-"""`hako lesson lint` and `hako lesson test`: for people who write lessons. Run as `python -m web.lesson_cli`."""
+"""`hako lesson new`, `lint` and `test`: for people who write lessons. Run as `python -m web.lesson_cli`."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import click
 
 from engine.client import EngineClient
 from engine.errors import EngineError
-from web import lesson_lint, lesson_trial, lessons
+from web import lesson_lint, lesson_new, lesson_predicates, lesson_trial, lessons
 from web.i18n import LANGS, Translations
-from web.lesson_model import Catalogue, Lesson
+from web.lesson_model import Catalogue, Lesson, LessonError
 from web.paths import Paths
 from web.settings import WebSettings
 
@@ -29,6 +29,18 @@ def main() -> None:
 
 @main.command()
 @ROOT
+@click.argument("name")
+def new(root: Path | None, name: str) -> None:
+    """Begin a lesson: a folder with one step that works, to be written over. NAME is as pid-one, or 07-pid-one."""
+    try:
+        folder = lesson_new.make(root or Paths.of(WebSettings()).lessons, name)
+    except (LessonError, OSError) as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(f"{folder}\nSee it while you write: ./hako lesson serve   How it is written: docs/lessons.md", err=True)
+
+
+@main.command()
+@ROOT
 @click.argument("names", nargs=-1, metavar="[LESSON]…")
 def lint(root: Path | None, names: tuple[str, ...]) -> None:
     """Are the files sound and both languages equal? Prints FILE:LINE: what was expected; exits with 1 if anything."""
@@ -39,7 +51,7 @@ def lint(root: Path | None, names: tuple[str, ...]) -> None:
     ]
     if not folders:
         raise click.ClickException(f"No lesson in {root} matches {' '.join(names) or 'NN-slug'}.")
-    codes, predicates = result_codes(Translations(paths.translations)), lesson_lint.predicate_names(paths.source)
+    codes, predicates = result_codes(Translations(paths.translations)), lesson_predicates.known(paths.source)
     errors = [error for folder in folders for error in lesson_lint.lint(folder, paths.source, codes, predicates)]
     for error in errors:
         click.echo(str(error))
@@ -61,7 +73,8 @@ def test(root: Path | None, socket: Path | None, only: str | None, names: tuple[
     _must_match(catalogue, names)
     try:
         with EngineClient(socket or settings.lab_socket, reconnect=False) as engine:
-            catalogue.choose(engine.engine_info().cgroup)
+            info = engine.engine_info()
+            catalogue.choose(info.cgroup, info.abilities)
             asked = [lesson for lesson in catalogue.lessons if _asked(lesson.slug, names)]
             problems = sum(_try(engine, lesson, only) for lesson in asked)
     except (EngineError, OSError) as error:

@@ -12,9 +12,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from web import bounded, lessons
+from web import bounded, lesson_predicates, lesson_schema, lessons
 from web.lesson_model import CGROUPS, LANGS, Lesson, LessonError, Step
+from web.lesson_schema import LessonModel, Lines
 
 HINTS = 3
 """How many stages of hints a step has: a thought, a direction, the commands."""
@@ -56,14 +58,14 @@ class _Found:
     line: int
 
 
-def lint(folder: Path, source: Path, codes: Iterable[str], predicates: Iterable[str]) -> list[LessonError]:
+def lint(folder: Path, source: Path, codes: Iterable[str], predicates: Mapping[str, Any]) -> list[LessonError]:
     """All mistakes of one lesson.
 
     Args:
         folder: `lessons/NN-slug`.
         source: the folder in which `engine/` and `web/` lie, for links into the code.
         codes: the result codes that have a sentence of ours, as `no_own_ns`.
-        predicates: the names of the engine's predicates; none given: not checked.
+        predicates: the engine's, as `web.lesson_predicates.known` gives them; none given: not checked.
     """
     try:
         variants = [lessons.lesson(folder, cgroup) for cgroup in CGROUPS]
@@ -79,27 +81,14 @@ def lint(folder: Path, source: Path, codes: Iterable[str], predicates: Iterable[
         found += _both(name, text)
     found += _figures(folder, texts)
     found += _order(variants[0])
+    model, lines = lesson_schema.read(folder / "lesson.yaml", f"{folder.name}/lesson.yaml")
+    if predicates:
+        found += _predicates(model, lines, predicates)
+    found += _codes(model, lines, set(codes))
     for lesson in variants:
         for step in lesson.steps:
-            found += _step(lesson, step, set(codes), sorted(predicates))
+            found += _step(lesson, step, texts, set(codes))
     return list({str(error): error for error in found}.values())
-
-
-def predicate_names(source: Path) -> list[str]:
-    """The names of the engine's predicates, read from its source: `web` knows the engine by its socket only.
-
-    Raises:
-        ValueError: the table is not where it was when this was written.
-    """
-    tree = ast.parse((source / "engine" / "predicates" / "registry.py").read_bytes())
-    for node in tree.body:
-        if isinstance(node, ast.AnnAssign) and isinstance(node.value, ast.Dict) and _is_name(node.target, "PREDICATES"):
-            return ["any_of", *(str(key.value) for key in node.value.keys if isinstance(key, ast.Constant))]
-    raise ValueError("engine/predicates/registry.py has no table PREDICATES any more; mend web/lesson_lint.py")
-
-
-def _is_name(node: ast.expr, name: str) -> bool:
-    return isinstance(node, ast.Name) and node.id == name
 
 
 def _equal(folder: Path, texts: Mapping[str, str]) -> Iterator[LessonError]:
@@ -203,24 +192,28 @@ def _order(lesson: Lesson) -> Iterator[LessonError]:
         yield LessonError(f"{lesson.slug}/{LANGS[0]}.md", 0, f"the right answer is number {place}; expected a mixture")
 
 
-def _step(lesson: Lesson, step: Step, codes: set[str], predicates: list[str]) -> Iterator[LessonError]:
-    yaml = f"{lesson.slug}/lesson.yaml"
-    for check in step.checks:
-        for predicate in check.predicates:
-            name = next(iter(predicate))
-            if predicates and name not in predicates:
-                hint = bounded.nearest(name, predicates)
-                yield LessonError(
-                    yaml, 0, f'step "{step.id}": no predicate "{name}"; expected one of {", ".join(predicates)}{hint}'
-                )
-    for wrong in step.wrong:
-        if wrong.code not in codes:
-            yield LessonError(
-                yaml, 0, f'step "{step.id}": no result code "{wrong.code}"{bounded.nearest(wrong.code, codes)}'
-            )
+def _predicates(model: LessonModel, lines: Lines, known: Mapping[str, Any]) -> Iterator[LessonError]:
+    for number, step in enumerate(model.steps):
+        for index, check in enumerate(step.checks):
+            for place, said in lesson_predicates.mistakes(check.predicates, known):
+                line = lines.at("steps", number, "checks", index, "predicates", *place)
+                yield LessonError(lines.name, line, f'step "{step.id}": {said}')
+
+
+def _codes(model: LessonModel, lines: Lines, codes: set[str]) -> Iterator[LessonError]:
+    for number, step in enumerate(model.steps):
+        for index, wrong in enumerate(step.wrong):
+            if wrong.code not in codes:
+                said = f'step "{step.id}": no result code "{wrong.code}"{bounded.nearest(wrong.code, codes)}'
+                yield LessonError(lines.name, lines.at("steps", number, "wrong", index, "code"), said)
+
+
+def _step(lesson: Lesson, step: Step, texts: Mapping[str, str], codes: set[str]) -> Iterator[LessonError]:
     for lang in LANGS:
-        name = f"{lesson.slug}/{lang}.md"
-        yield from (LessonError(name, 0, f'step "{step.id}": {problem}') for problem in _step_words(step, lang, codes))
+        name, text = f"{lesson.slug}/{lang}.md", texts[lang]
+        line = text.count("\n", 0, max(0, text.find(f"{{#{step.id}}}"))) + 1
+        problems = _step_words(step, lang, codes)
+        yield from (LessonError(name, line, f'step "{step.id}": {problem}') for problem in problems)
     for block in step.blocks[LANGS[0]]:
         if block.terminal not in step.terminals:
             known = ", ".join(step.terminals)

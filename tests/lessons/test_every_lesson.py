@@ -12,10 +12,9 @@ from engine.client import EngineClient
 from engine.linux.cgroups import Cgroups
 from tests.lessons.conftest import ROOT
 from tests.lessons.learner import Learner
-from web import bounded, lesson_lint, lesson_trial, lessons, verdicts
+from web import bounded, lesson_lint, lesson_predicates, lesson_trial, lessons, verdicts
 from web.i18n import Translations
 from web.lesson_cli import result_codes
-from web.lesson_lint import predicate_names
 from web.lesson_model import Action, Lesson, Step
 from web.markup import MODES
 
@@ -39,7 +38,7 @@ def _name(value: object) -> str:
 def test_lint_finds_nothing(lesson: Lesson) -> None:
     """Both languages are equal and nothing is forgotten."""
     codes = result_codes(Translations(ROOT / "web" / "translations"))
-    errors = lesson_lint.lint(ROOT / "lessons" / lesson.slug, ROOT, codes, predicate_names(ROOT))
+    errors = lesson_lint.lint(ROOT / "lessons" / lesson.slug, ROOT, codes, lesson_predicates.known(ROOT))
     assert [str(error) for error in errors] == []
 
 

@@ -10,7 +10,7 @@ import pytest
 from engine.predicates import CODES, PREDICATES
 from web.i18n import LANGS, Translations
 from web.lesson_cli import result_codes
-from web.lesson_lint import predicate_names
+from web.lesson_predicates import known
 
 ROOT = Path(__file__).resolve().parents[2]
 WORDS = Translations(ROOT / "web" / "translations")
@@ -32,5 +32,5 @@ def test_places_are_parameters_of_the_code(lang: str) -> None:
 
 
 def test_lint_knows_the_engine_s_predicates() -> None:
-    """The lint reads their names from the source, since the page may not import the engine."""
-    assert set(predicate_names(ROOT)) == {*PREDICATES, "any_of"}
+    """The lint reads them from their schema, since the page may not import the engine."""
+    assert set(known(ROOT)["properties"]) == {*PREDICATES, "any_of"}

@@ -24,6 +24,31 @@ def test_lint_of_our_own_lessons() -> None:
     assert (code, "0 mistakes" in output) == (0, True), output
 
 
+def test_a_new_lesson_is_sound_and_gets_the_next_number(tmp_path: Path) -> None:
+    """The pattern passes the lint as it stands; what is there is never written over."""
+    (tmp_path / "03-there").mkdir()
+    code, output = _run("new", "--root", str(tmp_path), "my-own")
+    assert code == 0 and "04-my-own" in output
+    code, output = _run("lint", "--root", str(tmp_path))
+    assert (code, "1 lesson, 0 mistakes" in output) == (0, True), output
+    assert _run("new", "--root", str(tmp_path), "11-other")[0] == 0
+    assert (tmp_path / "11-other" / "en.md").read_text("utf-8").startswith("# Other\n")
+
+
+def test_a_name_that_is_no_name_or_taken(tmp_path: Path) -> None:
+    """Said, and nothing is made."""
+    (tmp_path / "03-there").mkdir()
+    for name, said in (
+        ("My Lesson", "small letters"),
+        ("../x", "small letters"),
+        ("03-else", "number 03 is taken by 03-there"),
+        ("there", "a lesson of that name"),
+    ):
+        code, output = _run("new", "--root", str(tmp_path), name)
+        assert code == 1 and said in output, output
+    assert [each.name for each in tmp_path.iterdir()] == ["03-there"]
+
+
 def test_lint_says_file_line_and_what_was_expected(tmp_path: Path) -> None:
     """One line per mistake, as compilers do, and the status is 1."""
     folder = tmp_path / "02-bad"

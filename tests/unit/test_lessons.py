@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from web import lesson_lint, lessons
+from web import lesson_lint, lesson_predicates, lessons
 from web.lesson_model import LANGS, LessonError
 
 YAML = """\
@@ -108,7 +108,7 @@ FIGURE = """\
 </svg>
 """
 CODES = {"lab_renamed", "no_own_ns"}
-PREDICATES = ("hostname", "own_proc")
+PREDICATES = lesson_predicates.known(Path(__file__).resolve().parents[2])
 
 
 @pytest.fixture
@@ -310,8 +310,8 @@ def test_lint_knows_the_predicates_and_codes(folder: Path) -> None:
     _change(folder / "lesson.yaml", "{hostname: {", "{hostnam: {")
     _change(folder / "lesson.yaml", "code: lab_renamed", "code: lab_rename")
     errors = _lint(folder)
-    assert any('no predicate "hostnam"' in error and '"hostname"' in error for error in errors)
-    assert any('no result code "lab_rename"' in error for error in errors)
+    assert any('yaml:8: step "one": no predicate "hostnam"' in error and '"hostname"?' in error for error in errors)
+    assert any('yaml:11: step "one": no result code "lab_rename"' in error for error in errors)
 
 
 def test_lint_finds_words_to_avoid_in_japanese(folder: Path) -> None:
