@@ -183,6 +183,7 @@ class Daemon:
             "storage_driver": machine.union.name,
             "base_images": {str(image.ref): str(image.id) for image in machine.images.all()},
             "namespaces": namespaces.available(),
+            "abilities": ["io-throttle"] if machine.groups.throttles_io() else [],
             "limits": {
                 "labs_max": settings.labs_max,
                 "terminals_per_lab": settings.terminals_per_lab,

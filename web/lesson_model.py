@@ -8,8 +8,8 @@ already rendered and safe to put in a page.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -140,6 +140,8 @@ class Step:
     terminals: tuple[str, ...]
     view: str
     blocks: Mapping[str, tuple[Block, ...]]
+    needs: tuple[str, ...] = ()
+    """What the kernel must have been built with: `abilities` of engine.info."""
 
     def prediction(self, ref: str) -> Prediction:
         """Raises KeyError when there is none of that id."""
@@ -173,6 +175,15 @@ class Lesson:
     """Numbers of lessons that should be known."""
     kernel: tuple[str, ...]
     """Names of namespaces the kernel must have, as in /proc/self/ns."""
+    left_out: tuple[Step, ...] = ()
+    """Steps that this machine's kernel cannot do."""
+
+    def where(self, abilities: Collection[str]) -> Lesson:
+        """The lesson on a machine whose kernel has these abilities: without the steps that need others."""
+        left_out = tuple(step for step in self.steps if not set(step.needs) <= set(abilities))
+        if not left_out:
+            return self
+        return replace(self, steps=tuple(step for step in self.steps if step not in left_out), left_out=left_out)
 
     def step(self, ref: str) -> Step:
         """Raises KeyError when there is none of that id."""
@@ -181,21 +192,29 @@ class Lesson:
 
 @dataclass
 class Catalogue:
-    """All lessons that could be read, in order, told for one version of cgroups; and the mistakes in the others."""
+    """All lessons that could be read, in order, told for one kernel; and the mistakes in the others."""
 
     root: Path
     variants: Mapping[str, tuple[Lesson, ...]]
     """The same lessons for each of CGROUPS."""
     errors: tuple[LessonError, ...]
     cgroup: str = CGROUPS[-1]
+    lessons: tuple[Lesson, ...] = field(init=False)
+    """Those to be told here."""
 
-    @property
-    def lessons(self) -> tuple[Lesson, ...]:
-        return self.variants[self.cgroup]
+    def __post_init__(self) -> None:
+        self.choose(self.cgroup)
 
-    def choose(self, kind: str) -> None:
-        """Tell the lessons for this kernel from now on: "v1", "v2" or "hybrid", as the engine says it."""
+    def choose(self, kind: str, abilities: Collection[str] | None = None) -> None:
+        """Tell the lessons for this kernel from now on.
+
+        Args:
+            kind: "v1", "v2" or "hybrid", as the engine says it.
+            abilities: what else it says of the kernel; None while nobody knows, and then nothing is left out.
+        """
         self.cgroup = cgroup_of(kind)
+        told = self.variants[self.cgroup]
+        self.lessons = told if abilities is None else tuple(lesson.where(abilities) for lesson in told)
 
     def get(self, slug: str) -> Lesson:
         """A lesson by folder name, id or number as text. Raises KeyError when there is none."""

@@ -132,6 +132,8 @@ class StepModel(_Strict):
     """The terminals that are open."""
     view: Slug = "namespaces"
     """The live view that is shown."""
+    needs: list[Literal["io-throttle"]] = []
+    """What the kernel must have been built with; where it was not, the step is left out and the page says so."""
     setup: str = Field("", max_length=4000)
     """A bash script that prepares the lab when the step is opened."""
     checks: list[CheckModel] = Field(min_length=1, max_length=6)
@@ -160,6 +162,8 @@ class LessonModel(_Strict):
     """Kinds of namespaces that the kernel must have."""
     lab: dict[str, Any] = {}
     """The shape of the lab, as lab.create takes it."""
+    setup: str = Field("", max_length=4000)
+    """A bash script that prepares the lab for every step, before the step's own."""
     quiz: list[Slug] = []
     """The questions at the end, in order."""
     steps: list[StepModel] = Field(min_length=1, max_length=12)
@@ -208,6 +212,8 @@ def read(path: Path, name: str) -> tuple[LessonModel, Lines]:
     _unique(lines, ("steps",), [step.id for step in model.steps])
     for index, step in enumerate(model.steps):
         _check_step(lines, index, step)
+    if all(step.needs for step in model.steps):
+        raise LessonError(name, lines.at("steps"), "every step has `needs`; expected one that any kernel can do")
     return model, lines
 
 

@@ -71,7 +71,7 @@ def lesson(folder: Path, cgroup: str = CGROUPS[-1]) -> Lesson:
     words = {lang: _Words(folder, lang, cgroup) for lang in LANGS}
     for text in words.values():
         text.expect_steps([step.id for step in model.steps])
-    steps = tuple(_step(step, words, cgroup) for step in model.steps)
+    steps = tuple(_step(step, words, cgroup, model.setup) for step in model.steps)
     return Lesson(
         number=int(name[1]),
         slug=folder.name,
@@ -224,7 +224,7 @@ class _Words:
         return rendered
 
 
-def _step(model: lesson_schema.StepModel, words: dict[str, _Words], cgroup: str) -> Step:
+def _step(model: lesson_schema.StepModel, words: dict[str, _Words], cgroup: str, before: str) -> Step:
     here = {lang: text.section(model.id) for lang, text in words.items()}
     pieces = {lang: text.parts(here[lang], model.id) for lang, text in words.items()}
     predictions = tuple(
@@ -248,11 +248,12 @@ def _step(model: lesson_schema.StepModel, words: dict[str, _Words], cgroup: str)
         hints={lang: text.hints(here[lang]) for lang, text in words.items()},
         learnt=learnt,
         notes={lang: text.joined(here[lang], "notes") for lang, text in words.items()},
-        setup=model.setup,
+        setup="\n".join(script for script in (before, model.setup) if script),
         solve=next(one for one in model.solve if one.fits(cgroup)).action(),
         wrong=tuple(Wrong(one.id, one.action(), one.check, one.code) for one in model.wrong if one.fits(cgroup)),
         terminals=tuple(model.terminals),
         view=model.view,
+        needs=tuple(model.needs),
         blocks={lang: tuple(blocks) for lang, (_, blocks) in pieces.items()},
     )
 

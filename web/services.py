@@ -165,7 +165,8 @@ class Services:
     def _learn_kernel(self) -> None:
         """Tell the lessons for the engine's kernel: it is this machine's, so the first answer stays true."""
         try:
-            self.catalogue.choose(self.engine.engine_info().cgroup)
+            info = self.engine.engine_info()
+            self.catalogue.choose(info.cgroup, info.abilities)
         except (Disconnected, EngineError) as error:
             _log.warning("kernel_not_known", reason=str(error))
 

@@ -30,6 +30,7 @@ class EngineInfo(Wire):
     storage_driver: str = ""
     base_images: dict[str, Any] = field(default_factory=dict)
     namespaces: list[str] = field(default_factory=list)
+    abilities: list[str] = field(default_factory=list)  # of the kernel, that a step of a lesson may need
     limits: dict[str, Any] = field(default_factory=dict)
 
 

@@ -124,6 +124,13 @@ class Root:
                 continue
         return sorted(found)
 
+    def throttles_io(self) -> bool:
+        """Whether a group can have a limit for reading or writing a device (CONFIG_BLK_DEV_THROTTLING)."""
+        v1, unified = self.hierarchy.v1.get("blkio"), self.hierarchy.unified
+        if v1 is not None:
+            return (v1 / self.instance / "blkio.throttle.write_bps_device").exists()
+        return unified is not None and (unified / self.instance / "io.max").exists()
+
     def remove(self) -> None:
         """Remove our group and all below it, if no process is left in it. Raises Failed if one is."""
         for mount in self.hierarchy.mounts:

@@ -9,7 +9,7 @@ import pytest
 import requests
 
 from tests.web.conftest import Stack
-from tests.web.lab_client import Browser
+from tests.web.lab_client import Browser, until
 
 ROOT = Path(__file__).parents[2]
 
@@ -141,3 +141,14 @@ def test_everything_works_below_a_prefix(own: Stack) -> None:
     browser.url = own.web.url
     with browser.socket() as socket:
         assert socket.ask("open", {"lesson": "try", "step": "one", "lang": "en"})["lab"]["id"] == lab.json()["id"]
+
+
+def test_a_step_that_this_kernel_cannot_do_is_left_out_and_said(own: Stack) -> None:
+    """Lesson 04 on a kernel without I/O throttling: all its other steps, and one sentence."""
+    own.web.stop()
+    own.web.env["HAKO_WEB_LESSONS"] = str(ROOT / "lessons")
+    own.web.start()
+    until(lambda: requests.get(f"{own.web.url}/readyz", timeout=5).ok, "web has found the engine")
+    page = Browser(own.web.url).get("/en/lessons/04-cgroups/").text
+    assert 'id="step-freeze"' in page and 'id="step-io"' not in page
+    assert "without limits for disk I/O" in page

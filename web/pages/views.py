@@ -12,7 +12,7 @@ from werkzeug.wrappers import Response
 from engine.client import Disconnected, EngineInfo
 from engine.errors import EngineError
 from web import i18n, lessons
-from web.lesson_model import Lesson
+from web.lesson_model import Lesson, Step
 from web.pages import context, model, source
 from web.pages.visitor import greet, remember, visitor
 from web.services import services
@@ -107,6 +107,12 @@ def cannot(it: Lesson, lang: str, info: EngineInfo | None) -> str:
     return services().words.t(lang, "lab.kernel_lacks", kinds=", ".join(gone))
 
 
+def _lacks(step: Step, lang: str) -> str:
+    """Why a step is left out on this machine."""
+    needs = step.needs[0].replace("-", "_")
+    return services().words.t(lang, f"lab.kernel_lacks.{needs}", title=step.title[lang])
+
+
 def about(it: Lesson, lang: str) -> dict[str, Any]:
     """The lesson's own words."""
     return {
@@ -126,6 +132,7 @@ def about(it: Lesson, lang: str) -> dict[str, Any]:
             if other.number in it.needs
         ],
         "cannot": cannot(it, lang, machine()),
+        "left_out": [_lacks(step, lang) for step in it.left_out],
     }
 
 
