@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import errno
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -92,9 +93,11 @@ async def run(
         streams = prepared.finish(process.fds)
     streams.on_stdin_closed = lambda: machine.zygote.let_go(key, stdio.STDIN)
     try:
-        streams.write(stdin)
-        streams.close_stdin()
-        await _collect(process, streams, timeout_s)
+        stop = _feed(streams, stdin)
+        try:
+            await _collect(process, streams, timeout_s)
+        finally:
+            stop()
         status = processes.exit_code(process.status.result()) if process.status.done() else 137
         out, err = (streams.consoles[name].ring for name in stdio.OUTPUTS)
         return Completed(status, out.read(0, out.head), err.read(0, err.head))
@@ -166,6 +169,30 @@ async def _enter_group(
     finally:
         if cgroup >= 0:
             os.close(cgroup)
+
+
+def _feed(streams: stdio.Stdio, data: bytes) -> Callable[[], None]:
+    """Give a program its input as fast as it reads, a pipe holds 64 KiB of it, and then its end; returns what stops."""
+    loop, rest = asyncio.get_running_loop(), memoryview(data)
+
+    def stop() -> None:
+        if streams.stdin >= 0:
+            loop.remove_writer(streams.stdin)
+            streams.close_stdin()
+
+    def feed() -> None:
+        nonlocal rest
+        try:
+            while rest:
+                rest = rest[os.write(streams.stdin, rest) :]
+        except BlockingIOError:
+            return
+        except BrokenPipeError:
+            pass  # it does not read to the end, as `head` does not
+        stop()
+
+    loop.add_writer(streams.stdin, feed)
+    return stop
 
 
 async def _collect(process: Process, streams: stdio.Stdio, timeout_s: float) -> None:

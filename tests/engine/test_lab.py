@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 from pathlib import Path
 
@@ -190,3 +191,11 @@ def test_found_again_with_every_byte(own_engine: Engine) -> None:
     assert after.startswith(before)
     assert after.count("first") == before.count("first")
     engine.run(engine.labs.remove(again))
+
+
+def test_a_program_gets_all_of_its_input(engine: Engine, lab: Lab) -> None:
+    """More than a pipe holds comes through whole; one that does not read to the end is not waited for."""
+    data = os.urandom(1 << 20)
+    done = engine.run(engine.labs.run(lab, ["sha256sum"], stdin=data))
+    assert done.stdout.split()[0].decode() == hashlib.sha256(data).hexdigest()
+    assert engine.run(engine.labs.run(lab, ["head", "-c", "1"], stdin=data)).stdout == data[:1]
