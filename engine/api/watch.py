@@ -157,7 +157,9 @@ class Watches:
     def _compare_counters(self, watched: Watched, look: Look) -> None:
         """Usage and plan, which are no part of what makes one observation differ from the next."""
         groups = look.observation.cgroups
-        usage = [{"path": group.path, "processes": len(group.processes), **group.counters()} for group in groups]
+        usage = [
+            {"path": one.path, "processes": one.count, "cpu_ticks": one.cpu_ticks, **one.counters()} for one in groups
+        ]
         for told in usage:
             # When the counters stood as they were told last: what is new was spent since then.
             told["since"] = watched.read_at.get(told["path"], told["at"])

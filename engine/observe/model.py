@@ -279,6 +279,11 @@ class GroupEntry:
             **self.counters(),
         }
 
+    @property
+    def count(self) -> int:
+        """How many processes are right in it; on v1, in that of its trees which has the most."""
+        return max(len(self.processes), *(len(pids) for pids in self.members.values()), 0)
+
     def counters(self) -> Json:
         """What it used, its limits, and when that was read: the part that changes all the time."""
         return {

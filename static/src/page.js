@@ -53,6 +53,8 @@ export class Page {
     connection.addEventListener("online", (event) => void this.opened(/** @type {CustomEvent} */ (event).detail));
     connection.on("lab", (lab) => this.setLab(lab));
     connection.on("observed", ({ observation }) => this.views.show(observation));
+    connection.on("usage", (told) => this.views.told("usage", told));
+    connection.on("plan", (told) => this.views.told("plan", told));
     connection.on("where", ({ terminal, where }) => this.views.inFront(terminal, where));
     connection.on("checks", (told) => course.checked(told));
     connection.on("done", (told) => course.finished(told));

@@ -57,6 +57,7 @@
  * @property {Process[]} processes
  * @property {Namespace[]} namespaces
  * @property {Record<string, Link[]>} [links]  by the inode of the network namespace
+ * @property {import("./views/cgroups/history.js").GroupUsage[]} [cgroups]
  * @property {string[]} [truncated]  lists that were cut at their bound
  *
  * @typedef {object} CheckResult

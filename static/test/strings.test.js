@@ -15,6 +15,30 @@ const templates = readdirSync(join(here, "../web/templates"));
 
 /** Keys that are put together at run time, with what may stand in them. */
 const MADE = {
+  "js.cgroups.": ["cpu", "memory", "pids", "io", "frozen", "thawed", "reads", "writes", "marks"],
+  "js.cgroups.col_": [
+    "group",
+    "count",
+    "cpu",
+    "spent",
+    "throttled",
+    "memory",
+    "pids",
+    "io",
+    "state",
+    "time",
+    "written",
+  ],
+  "js.cgroups.is_": [
+    "quota",
+    "weight",
+    "memory_limit",
+    "pids_limit",
+    "write_limit",
+    "read_limit",
+    "oom_kill",
+    "refused",
+  ],
   "js.check.": ["open", "other", "done", "broken"],
   "js.command.": ["run_in", "edit_in"],
   "js.divider.": ["text", "views", "beside", "below"],

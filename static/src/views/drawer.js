@@ -81,9 +81,18 @@ export class Drawer {
 
   /** @param {import("../types.js").Observation} observation */
   show(observation) {
+    this.hear((view) => view.show(observation));
+  }
+
+  /** @param {"usage" | "plan"} what @param {any} data */
+  told(what, data) {
+    this.hear((view) => view.told(what, data));
+  }
+
+  /** @param {(view: import("./live.js").LiveView) => boolean} tell whether it changed by that */
+  hear(tell) {
     const before = this.changed.size;
-    for (const [name, { view }] of this.entries)
-      if (view.show(observation) && name !== this.current) this.changed.add(name);
+    for (const [name, { view }] of this.entries) if (tell(view) && name !== this.current) this.changed.add(name);
     if (this.changed.size !== before) this.label();
   }
 

@@ -77,6 +77,11 @@ export class LiveView {
   /** The process in front of a terminal is another one. @param {string} _terminal @param {import("../types.js").Where | null} _where */
   inFront(_terminal, _where) {}
 
+  /** What is no observation: `usage` of the groups, the `plan` of the last run. @param {string} _name @param {any} _data @returns {boolean} whether something worth looking at changed */
+  told(_name, _data) {
+    return false;
+  }
+
   /** @param {string[]} came @param {string[]} went */
   announce(came, went) {
     const [new_, gone] = [this.names(came).join(", "), this.names(went).join(", ")];

@@ -2,11 +2,13 @@
  * The live views there are, in the order of their tabs. A view is one line here, its class (live.js says what it must have),
  * and its words `views.NAME`; a lesson names it by `view:`.
  */
+import { CgroupsView } from "./cgroups.js";
 import { NamespacesView } from "./namespaces.js";
 import { NetworkView } from "./network.js";
 
 /** @type {Record<string, new (element: HTMLElement) => import("./live.js").LiveView>} */
 export const VIEWS = {
   namespaces: NamespacesView,
+  cgroups: CgroupsView,
   network: NetworkView,
 };

@@ -1,0 +1,159 @@
+/**
+ * The cgroups view: the tree of the learner's groups, each with what it uses, its limits and what they did, as charts that
+ * move while something happens. Each limit that is written is marked on the chart at that moment. The table says the same.
+ *
+ * Charts keep their elements from one second to the next, unlike the drawings of the other views.
+ */
+import { h } from "../dom.js";
+import { prefs } from "../prefs.js";
+import { t } from "../strings.js";
+import { isDark } from "../theme.js";
+import { palette, WINDOW_S } from "./cgroups/chart.js";
+import { History, limitsOf, parentOf } from "./cgroups/history.js";
+import { Row } from "./cgroups/row.js";
+import { drawTable } from "./cgroups/table.js";
+import { nameOf, phrase } from "./cgroups/words.js";
+import { LiveView, mapScale } from "./live.js";
+
+/** @typedef {import("../types.js").Observation} Observation */
+/** @typedef {import("./cgroups/history.js").GroupUsage} GroupUsage */
+
+/** Groups with charts; the table has all. */
+const CHARTED = 24;
+
+export class CgroupsView extends LiveView {
+  history = new History();
+  /** @type {Map<string, Row>} */
+  rows = new Map();
+  tree = h("div", { class: "cg-tree", role: "tree" });
+  /** the open group; a person's choice stays, else the newest is open */
+  open = "/";
+  chosen = false;
+  stamp = "";
+  /** @type {Record<string, string>} */
+  colours = {};
+
+  /** @param {HTMLElement} element */
+  constructor(element) {
+    super(element);
+    this.tree.addEventListener("keydown", (event) => this.key(event));
+    setInterval(() => this.isMoving() && this.draw(), 1000);
+  }
+
+  /** The window goes on while there is something in it; then the chart is a flat line, and stands. */
+  isMoving() {
+    return this.history.now() - this.history.moved < WINDOW_S + 5;
+  }
+
+  /** @override @param {Observation} seen */
+  *things(seen) {
+    for (const group of seen.cgroups ?? []) {
+      yield `group:${group.path}`;
+      for (const { what, value } of limitsOf(group)) yield `limit:${group.path} ${what} ${value}`;
+    }
+  }
+
+  /** @override @param {string[]} keys */
+  names(keys) {
+    return keys.map((key) => {
+      if (key.startsWith("group:")) return nameOf(key.slice(6));
+      const [path, what, value] = key.slice(6).split(/ (?=[a-z_]+ [\d.]+$)| (?=[\d.]+$)/);
+      return `${nameOf(path)} ${phrase(what, Number(value))}`;
+    });
+  }
+
+  /** @override @param {string} name @param {any} data */
+  told(name, data) {
+    if (name !== "usage") return false;
+    const known = new Set(this.history.groups.keys());
+    const marks = this.history.take(data.groups);
+    const came = data.groups.filter((/** @type {GroupUsage} */ group) => known.size && !known.has(group.path));
+    const newest = came.at(-1)?.path ?? marks.at(-1)?.path;
+    if (newest && !this.chosen) this.open = newest;
+    if (!this.history.groups.has(this.open)) [this.open, this.chosen] = ["/", false];
+    this.draw();
+    return marks.length > 0;
+  }
+
+  /** @override */
+  draw() {
+    // The base draws from its constructor, before the fields here are made.
+    if (!this.shown || !this.history) return;
+    if (!this.history.groups.size)
+      return this.canvas.replaceChildren(h("p", { class: "view-empty" }, t("views.empty")));
+    const asTable = prefs.view === "table";
+    this.canvas.classList.toggle("as-table", asTable);
+    if (asTable) return this.canvas.replaceChildren(drawTable(this.history, (key) => this.fresh(key)));
+    if (this.tree.parentElement !== this.canvas || this.canvas.childElementCount > 1)
+      this.canvas.replaceChildren(this.tree);
+    this.tree.setAttribute("aria-label", t("views.cgroups"));
+    this.drawRows();
+    this.keys.rove();
+  }
+
+  /** @param {string} key */
+  fresh(key) {
+    const seconds = this.news.age(key);
+    return seconds === null ? "" : t("views.new", { seconds });
+  }
+
+  drawRows() {
+    const stamp = `${prefs.theme} ${isDark()} ${mapScale()}`;
+    if (stamp !== this.stamp) [this.stamp, this.colours] = [stamp, palette()];
+    const all = this.history.tree().slice(0, CHARTED);
+    const paths = new Set(all.map((past) => past.path));
+    for (const [path, row] of this.rows) {
+      if (paths.has(path)) continue;
+      row.close();
+      this.rows.delete(path);
+    }
+    /** @type {Map<Element, number>} how many rows stand in each place already */
+    const filled = new Map();
+    for (const past of all) {
+      const row = this.rowOf(past.path);
+      const [place, level] = this.placeOf(past.path);
+      const at = filled.get(place) ?? 0;
+      if (place.children[at] !== row.item) place.insertBefore(row.item, place.children[at] ?? null);
+      filled.set(place, at + 1);
+      const look = { open: past.path === this.open, scale: mapScale(), colours: this.colours, stamp };
+      row.draw(past, this.history, level, look, (key) => this.fresh(key));
+    }
+  }
+
+  /** @param {string} path */
+  rowOf(path) {
+    const known = this.rows.get(path);
+    if (known) return known;
+    const row = new Row(path, () => this.choose(path));
+    this.rows.set(path, row);
+    return row;
+  }
+
+  /** Where a group's row goes, and on which level of the tree. @param {string} path @returns {[HTMLElement, number]} */
+  placeOf(path) {
+    let level = 1;
+    /** @type {Row | undefined} */
+    let parent;
+    for (let up = parentOf(path); up; up = parentOf(up)) {
+      const row = this.rows.get(up);
+      parent ??= row;
+      if (row) level += 1;
+    }
+    return [parent?.inside ?? this.tree, level];
+  }
+
+  /** @param {string} path */
+  choose(path) {
+    [this.open, this.chosen] = [path, true];
+    this.draw();
+  }
+
+  /** @param {KeyboardEvent} event */
+  key(event) {
+    if (event.key !== "Enter" && event.key !== " ") return;
+    const path = document.activeElement?.getAttribute("data-key")?.slice(6);
+    if (!path) return;
+    event.preventDefault();
+    this.choose(path);
+  }
+}
