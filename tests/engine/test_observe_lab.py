@@ -70,7 +70,7 @@ def test_observation_travels_as_json(shell: MiniLab) -> None:
     assert argv == [["\\xff\\xfe", "60"]]
     assert set(told) == {
         *("lab", "revision", "at", "init", "processes", "namespaces", "mounts", "links", "cgroups", "truncated"),
-        "controllers",
+        *("controllers", "layers"),
     }
     json.dumps(shell.observer.where("lab").to_dict())
 
