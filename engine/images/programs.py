@@ -68,7 +68,7 @@ PACKAGES: tuple[Package, ...] = (
     Package("mount", "util-linux", "mount umount losetup"),
     Package("bsdextrautils", "util-linux", "column hexdump look"),
     Package("bsdutils", "util-linux", "logger renice script scriptreplay"),
-    Package("util-linux-extra", "util-linux", "fincore lsfd", optional=True),
+    Package("util-linux-extra", "util-linux", "fincore lsfd"),
     Package("iproute2", "iproute", "ip ss bridge nstat"),
     Package("iproute2", "iproute-tc", "tc"),
     Package("nftables", "nftables", "nft"),
