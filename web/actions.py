@@ -46,17 +46,29 @@ class Actions:
             self._engine.lab_touch(page.lab)  # who turns a page is there, even without typing
         except EngineError as error:
             _log.info("lab_not_touched", lab=page.lab, reason=str(error))
+        try:
+            self.set_up(page, step)
+        except EngineError as error:
+            self._trouble.tell(page, "setup_failed", detail=str(error))
+        if page.step == step.id:  # else the learner has turned the page meanwhile
+            self._checks.open(page, step)
+
+    def set_up(self, page: Page, step: Step) -> None:
+        """Run a step's set-up, if it has not run in this attempt.
+
+        Raises:
+            EngineError: the script failed, or the engine.
+        """
+        lesson = page.lesson
+        if lesson is None:
+            return
         known = self._progress.of_lesson(page.who.learner, lesson.id, page.attempt).get(step.id)
         if step.setup and not (known and known.setup) and self._claim("setup", page.lab, page.attempt, step.id):
             try:
                 self.script(page.lab, step.setup)
                 self._progress.record(page.who.learner, lesson.id, step.id, "setup", in_attempt=page.attempt)
-            except EngineError as error:
-                self._trouble.tell(page, "setup_failed", detail=str(error))
             finally:
                 self._release("setup", page.lab, page.attempt, step.id)
-        if page.step == step.id:  # else the learner has turned the page meanwhile
-            self._checks.open(page, step)
 
     def solve(self, page: Page, step: Step, key: str) -> None:
         """Show how it is done. A second press while the first is at work does nothing. Runs on the worker pool."""

@@ -18,6 +18,7 @@ from web import lessons
 from web.actions import Actions
 from web.auth import Auth, Solo
 from web.background import Background
+from web.bringing import Bringing
 from web.checks import Checks
 from web.database import migrate, open_database
 from web.engine import MeteredClient
@@ -73,6 +74,7 @@ class Services:
         self.checks = Checks(self.engine, self.progress, self.words, self.pages, self.pool, self.metrics)
         self.rooms = Rooms(self.engine, self.pages, self.checks.lab_changed)
         self.actions = Actions(self.engine, self.progress, self.checks, self.trouble)
+        self.bringing = Bringing(self.engine, self.progress, self.checks, self.actions, self.trouble)
         self.metrics.sockets.set_function(lambda: len(self.pages))
         self.engine.on_event(self._on_event)
         self._threads: list[threading.Thread] = []
@@ -99,6 +101,7 @@ class Services:
             rooms=self.rooms,
             checks=self.checks,
             actions=self.actions,
+            bringing=self.bringing,
             pool=self.pool,
             trouble=self.trouble,
             words=self.words,
@@ -123,6 +126,7 @@ class Services:
         self.checks.end()
         self.door.end()
         self._ended.set()
+        self.bringing.close()
         self.pool.close()
         self.engine.close()
         for thread in self._threads:

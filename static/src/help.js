@@ -2,6 +2,7 @@
  * What stands below a step: hints one after the other, "show me" (the solution is typed in a terminal of its own), "check
  * now", and the reset of the lab, which asks first because work is lost.
  */
+import { bringButton } from "./bring.js";
 import { h, icon } from "./dom.js";
 import { t } from "./strings.js";
 
@@ -15,6 +16,7 @@ export function mountHelp(section, step, page) {
       hintButton(section, step, page.course),
       showButton(step, page, said),
       checkButton(page, said),
+      bringButton(step, page, said, words),
       resetButton(step, page, said),
     ].filter((button) => button !== null),
   );

@@ -19,6 +19,7 @@ import contrast from "lucide-static/icons/contrast.svg";
 import copy from "lucide-static/icons/copy.svg";
 import enter from "lucide-static/icons/corner-down-left.svg";
 import eye from "lucide-static/icons/eye.svg";
+import forward from "lucide-static/icons/fast-forward.svg";
 import fileText from "lucide-static/icons/file-text.svg";
 import hourglass from "lucide-static/icons/hourglass.svg";
 import info from "lucide-static/icons/info.svg";
@@ -59,6 +60,7 @@ export const icons = {
   enter,
   eye,
   fileText,
+  forward,
   hourglass,
   info,
   keyboard,

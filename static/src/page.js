@@ -3,6 +3,7 @@
  * does is in the part.
  */
 import { Api } from "./api.js";
+import { followJourney } from "./bring.js";
 import { Connection, Trouble } from "./connection.js";
 import { Course } from "./course.js";
 import { Deck } from "./deck.js";
@@ -43,6 +44,7 @@ export class Page {
     this.panes.draw();
     this.line = new LabLine(need("#line"), this);
     mountKeys(this);
+    followJourney(this);
     mountLanguage(this);
     this.listen();
     this.connection.start();
@@ -64,7 +66,9 @@ export class Page {
       if (up) void this.reopen(false); // what could not be attached while it was away
     });
     connection.on("terminals", ({ terminals }) => {
-      for (const { name, id } of terminals) void this.deck.ensure(name, id); // one that "show me" opened
+      // One that "show me" opened; another id under its name is another shell, which has to be attached.
+      for (const { name, id } of terminals)
+        void this.deck.ensure(name, id, id !== this.deck.frames.get(name)?.terminal?.id);
     });
     course.addEventListener("step", () => this.tellStep());
   }

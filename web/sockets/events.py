@@ -19,6 +19,7 @@ from engine.client import Disconnected, EngineClient
 from engine.errors import EngineError
 from web.actions import Actions
 from web.background import Background
+from web.bringing import Bringing
 from web.checks import Checks
 from web.i18n import Translations
 from web.labs import LearnerLabs
@@ -50,6 +51,7 @@ class Events:
         rooms: Rooms,
         checks: Checks,
         actions: Actions,
+        bringing: Bringing,
         pool: Background,
         trouble: Trouble,
         words: Translations,
@@ -64,6 +66,7 @@ class Events:
         self._rooms = rooms
         self._checks = checks
         self._actions = actions
+        self._bringing = bringing
         self._pool = pool
         self._trouble = trouble
         self._words = words
@@ -83,6 +86,7 @@ class Events:
             "step": (self.step, "other"),
             "check": (self.check, "check"),
             "solve": (self.solve, "solve"),
+            "bring": (self.bring, "solve"),
             "lang": (self.lang, "other"),
         }
         return {name: self.guarded(name, handler, kind) for name, (handler, kind) in kinds.items()}
@@ -232,6 +236,14 @@ class Events:
         key = messages.key(asked["key"]) if asked.get("key") else f"{page.sid}/{monotonic():.3f}"
         if not self._pool.submit(self._actions.solve, page, step, key):
             raise BadMessage("busy")
+        return {}
+
+    def bring(self, page: Page, message: object) -> dict[str, Any]:
+        """Do the steps before this one; `bringing` and `brought` tell how far it is."""
+        asked = messages.fields(message)
+        step = self._step(page, asked)
+        key = messages.key(asked["key"]) if asked.get("key") else f"{page.sid}/{monotonic():.3f}"
+        self._bringing.begin(page, step, key)
         return {}
 
     def lang(self, page: Page, message: object) -> dict[str, Any]:
