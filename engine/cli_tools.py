@@ -66,7 +66,7 @@ HANDED_ON = {"ignore_unknown_options": True, "allow_interspersed_args": False, "
 @hako.command(context_settings=HANDED_ON)
 @click.argument("words", nargs=-1, type=click.UNPROCESSED)
 def lesson(words: tuple[str, ...]) -> NoReturn:
-    """Look after lessons: new, lint, test."""
+    """Look after lessons: new, serve, lint, test."""
     _become("web.lesson_cli", words)
 
 

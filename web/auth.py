@@ -62,13 +62,15 @@ class Solo(Auth):
     def __init__(self, key: str, learner: Callable[[], str], peers: Iterable[str]) -> None:
         self._serializer = URLSafeSerializer(key, salt="hako-solo")
         self._learner = learner
+        self.cookie = COOKIE
+        """Browsers send a host's cookies to each of its ports: a second server there takes another name."""
         self._networks = tuple(network for peer in peers for network in _networks(peer))
 
     def identify(self, request: Request) -> Identity | None:
         if not self._may_come_from(request.remote_addr):
             return None
         try:
-            held = self._serializer.loads(request.cookies.get(COOKIE, ""))
+            held = self._serializer.loads(request.cookies.get(self.cookie, ""))
         except BadSignature:
             return None
         match held:
@@ -83,7 +85,7 @@ class Solo(Auth):
 
     def remember(self, response: Response, identity: Identity, request: Request) -> None:
         response.set_cookie(
-            COOKIE,
+            self.cookie,
             str(self._serializer.dumps([identity.learner, identity.session])),
             max_age=_COOKIE_AGE_S,
             path=(request.script_root or "") + "/",

@@ -1,4 +1,4 @@
-"""`hako lesson new`, `lint` and `test`: for people who write lessons. Run as `python -m web.lesson_cli`."""
+"""`hako lesson new`, `serve`, `lint` and `test`: for people who write lessons. Run as `python -m web.lesson_cli`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 from engine.client import EngineClient
 from engine.errors import EngineError
 from web import lesson_lint, lesson_new, lesson_predicates, lesson_trial, lessons
-from web.i18n import LANGS, Translations
+from web.i18n import Translations
 from web.lesson_model import Catalogue, Lesson, LessonError
 from web.paths import Paths
 from web.settings import WebSettings
@@ -41,6 +41,22 @@ def new(root: Path | None, name: str) -> None:
 
 @main.command()
 @ROOT
+@click.option("--port", type=click.IntRange(1, 65535), default=8001, show_default=True, help="Where the pages are.")
+@click.option("--socket", type=click.Path(path_type=Path), help="The engine's lab.sock; by default that of `hako up`.")
+def serve(root: Path | None, port: int, socket: Path | None) -> None:
+    """See the lessons while writing: pages that load again by themselves, mistakes beside their lines. Ctrl-C ends it.
+
+    The terminals need a running `./hako up`; without it the text is there.
+    """
+    from web import lesson_serve
+
+    settings = WebSettings()
+    told = settings.model_copy(update={"port": port, "lab_socket": socket or settings.lab_socket})
+    lesson_serve.serve(told, (root or Paths.of(settings).lessons).resolve())
+
+
+@main.command()
+@ROOT
 @click.argument("names", nargs=-1, metavar="[LESSON]…")
 def lint(root: Path | None, names: tuple[str, ...]) -> None:
     """Are the files sound and both languages equal? Prints FILE:LINE: what was expected; exits with 1 if anything."""
@@ -51,7 +67,10 @@ def lint(root: Path | None, names: tuple[str, ...]) -> None:
     ]
     if not folders:
         raise click.ClickException(f"No lesson in {root} matches {' '.join(names) or 'NN-slug'}.")
-    codes, predicates = result_codes(Translations(paths.translations)), lesson_predicates.known(paths.source)
+    codes, predicates = (
+        lesson_lint.result_codes(Translations(paths.translations)),
+        lesson_predicates.known(paths.source),
+    )
     errors = [error for folder in folders for error in lesson_lint.lint(folder, paths.source, codes, predicates)]
     for error in errors:
         click.echo(str(error))
@@ -80,15 +99,6 @@ def test(root: Path | None, socket: Path | None, only: str | None, names: tuple[
     except (EngineError, OSError) as error:
         raise click.ClickException(f"{error} Is the engine running? `./hako up` starts it.") from None
     sys.exit(1 if problems or catalogue.errors else 0)
-
-
-def result_codes(words: Translations) -> set[str]:
-    """The codes a predicate's result may have: those for which there are sentences."""
-    found = set()
-    for key in words.keys(LANGS[0]):
-        if key.startswith("check.") and key.endswith(".saw"):
-            found.add(key.removeprefix("check.").removesuffix(".saw"))
-    return found - {"broken"}
 
 
 def _must_match(catalogue: Catalogue, names: tuple[str, ...]) -> None:

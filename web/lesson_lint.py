@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from web import bounded, lesson_predicates, lesson_schema, lessons
+from web.i18n import Translations
 from web.lesson_model import CGROUPS, LANGS, Lesson, LessonError, Step
 from web.lesson_schema import LessonModel, Lines
 
@@ -190,6 +191,15 @@ def _order(lesson: Lesson) -> Iterator[LessonError]:
     if len(right) >= ENOUGH and len(set(right)) == 1:
         place = f"{right[0] + 1} of every question"
         yield LessonError(f"{lesson.slug}/{LANGS[0]}.md", 0, f"the right answer is number {place}; expected a mixture")
+
+
+def result_codes(words: Translations) -> set[str]:
+    """The codes a predicate's result may have: those for which there are sentences."""
+    found = set()
+    for key in words.keys(LANGS[0]):
+        if key.startswith("check.") and key.endswith(".saw"):
+            found.add(key.removeprefix("check.").removesuffix(".saw"))
+    return found - {"broken"}
 
 
 def _predicates(model: LessonModel, lines: Lines, known: Mapping[str, Any]) -> Iterator[LessonError]:

@@ -45,7 +45,8 @@ def mistakes(predicates: Any, schema: Mapping[str, Any]) -> Iterator[Mistake]:
             place: Place = (index, name)
             if name not in schema["properties"]:
                 words = list(schema["properties"])
-                yield place, f'no predicate "{name}"; expected one of {", ".join(words)}{nearest(name, words)}'
+                expected = nearest(name, words) or f"; expected one of {', '.join(words)}"
+                yield place, f'no predicate "{name}"{expected}'
             elif name == "any_of":
                 inner = given if isinstance(given, list) else []
                 yield from ((place + where, said) for where, said in mistakes(inner, schema))

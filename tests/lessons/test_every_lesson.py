@@ -14,7 +14,7 @@ from tests.lessons.conftest import ROOT
 from tests.lessons.learner import Learner
 from web import bounded, lesson_lint, lesson_predicates, lesson_trial, lessons, verdicts
 from web.i18n import Translations
-from web.lesson_cli import result_codes
+from web.lesson_lint import result_codes
 from web.lesson_model import Action, Lesson, Step
 from web.markup import MODES
 

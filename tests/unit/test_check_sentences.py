@@ -9,7 +9,7 @@ import pytest
 
 from engine.predicates import CODES, PREDICATES
 from web.i18n import LANGS, Translations
-from web.lesson_cli import result_codes
+from web.lesson_lint import result_codes
 from web.lesson_predicates import known
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -22,7 +22,8 @@ def _said(written: str) -> list[str]:
 @pytest.mark.parametrize(
     ("written", "said"),
     [
-        ("hostnam: {name: box}", 'no predicate "hostnam"; expected one of .*did you mean "hostname"'),
+        ("hostnam: {name: box}", 'no predicate "hostnam"; did you mean "hostname"'),
+        ("zzz: {}", 'no predicate "zzz"; expected one of process_in_ns, .*any_of'),
         ("hostname: {nam: box}", 'hostname: no argument "nam"; expected one of name; did you mean "name"'),
         ("hostname: {}", 'hostname: the argument "name" is missing'),
         ("hostname: {name: 5}", "hostname: name is 5; expected a text"),

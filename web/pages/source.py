@@ -17,7 +17,7 @@ from pygments.lexers import get_lexer_by_name  # type: ignore[import-untyped]
 
 FOLDERS = ("engine", "web", "static/src", "lessons")
 ENDINGS = {".py": "python", ".js": "javascript", ".css": "css", ".yaml": "yaml", ".md": "markdown"}
-_MAX = 200_000
+MAX = 200_000
 
 
 def read(root: Path, name: str) -> str | None:
@@ -26,7 +26,7 @@ def read(root: Path, name: str) -> str | None:
     path = (root / name).resolve()
     if not any(path.is_relative_to(root / folder) for folder in FOLDERS):
         return None
-    if path.suffix not in ENDINGS or not path.is_file() or path.stat().st_size > _MAX:
+    if path.suffix not in ENDINGS or not path.is_file() or path.stat().st_size > MAX:
         return None
     return path.read_text("utf-8")
 
