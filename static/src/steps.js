@@ -5,6 +5,7 @@
 import { CheckList } from "./checks.js";
 import { mountCommands } from "./commands.js";
 import { h, icon, need } from "./dom.js";
+import { drawFinish, watchFinish } from "./finish.js";
 import { mountHelp } from "./help.js";
 import { mountPredictions } from "./predict.js";
 import { onLanguage, t } from "./strings.js";
@@ -20,6 +21,7 @@ export class Steps {
     this.course.addEventListener("progress", () => this.marks());
     this.course.addEventListener("checks", (event) => this.results(/** @type {CustomEvent} */ (event).detail));
     this.course.addEventListener("progress", (event) => this.results(/** @type {CustomEvent} */ (event).detail));
+    watchFinish(this.course);
     onLanguage(() => this.marks());
     this.mount();
   }
@@ -40,6 +42,7 @@ export class Steps {
     }
     for (const button of article.querySelectorAll("[data-move]"))
       button.addEventListener("click", () => this.course.move(Number(button.getAttribute("data-move"))));
+    drawFinish(this.course);
     this.show(false);
   }
 

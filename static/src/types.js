@@ -51,6 +51,21 @@
  * @property {string | null} [master]  the bridge it is a port of
  * @property {{net: number, name: string} | null} [peer]  the other end of a veth, where that lies in the lab
  *
+ * @typedef {object} Union             a mounted union file system (engine/observe/layers.py)
+ * @property {"overlay" | "aufs" | "aufs_fuse"} driver
+ * @property {string} device
+ * @property {string} target
+ * @property {number} mnt               inode of the mount namespace it was seen in
+ * @property {boolean} of_lab
+ * @property {boolean} readonly
+ * @property {{path: string, role: "upper" | "lower", mode: string, tree: string | null}[]} layers  the topmost first
+ * @property {{path: string, kind: "added" | "changed" | "whiteout" | "opaque", type: string, layer: number, below: number | null}[]} changes
+ * @property {string | null} [create]   where AUFS puts a new file
+ *
+ * @typedef {object} Tree
+ * @property {{path: string, type: string, mark: string | null, size: number}[]} files
+ * @property {boolean} truncated
+ *
  * @typedef {object} Observation
  * @property {string} lab
  * @property {{pid: number, ns?: Record<string, number>}} init
@@ -58,6 +73,7 @@
  * @property {Namespace[]} namespaces
  * @property {Record<string, Link[]>} [links]  by the inode of the network namespace
  * @property {import("./views/cgroups/history.js").GroupUsage[]} [cgroups]
+ * @property {{unions: Union[], trees: Record<string, Tree>}} [layers]
  * @property {string[]} [truncated]  lists that were cut at their bound
  *
  * @typedef {object} CheckResult
@@ -81,6 +97,7 @@
  * @property {string[]} terminals
  * @property {string} [view]
  * @property {boolean} solve
+ * @property {{id: string, right: string[]}[]} [predictions]  the ids of their right options
  *
  * @typedef {object} Boot
  * @property {string} lang
