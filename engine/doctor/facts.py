@@ -44,7 +44,8 @@ class Facts:
         apparmor_userns: Ubuntu's kernel.apparmor_restrict_unprivileged_userns.
         selinux: `enforcing`, `permissive` or "".
         overlay: how layers are named to it: `fd`, `string`, `page`; "" without overlay.
-        union: what storage/union.py found about the data directory.
+        union: why no overlay can be made for the data directory; "" where one can.
+        drivers: what was found about each driver of storage/union.py, the preferred one first: name, ok, reason.
         bridge: name of the bridge of our containers.
         forwarding: whether the host routes for everybody already (net.ipv4.ip_forward).
         forward_drops: chains of others on the forward hook whose policy is drop, as `family table chain`.
@@ -68,6 +69,7 @@ class Facts:
     mount_setattr: bool = False
     data: str = ""
     union: str | None = None
+    drivers: tuple[tuple[str, bool, str], ...] = ()
     free_bytes: int = 0
     cgroup: str = ""
     controllers: tuple[str, ...] = ()
@@ -97,6 +99,7 @@ def gather(settings: Settings) -> Facts:
     tables, drops = _foreign_rules(settings.instance) if admin else ((), None)
     free, memory, available = _room(settings.data)
     kind, controllers = _cgroups()
+    drivers = _drivers(settings.data) if admin else ()
     tool = "apt" if shutil.which("apt-get") else "dnf" if shutil.which("dnf") else ""
     return Facts(
         root=root,
@@ -114,7 +117,8 @@ def gather(settings: Settings) -> Facts:
         mount_api=_knows(lambda: syscalls.open_tree(-1, "", 0)),
         mount_setattr=_knows(lambda: syscalls.mount_setattr(-1, "", 0, attr_set=syscalls.MOUNT_ATTR_RDONLY)),
         data=str(settings.data),
-        union=_union(settings.data) if admin else None,
+        union=next((reason for name, ok, reason in drivers if name == "overlay" and not ok), "") if admin else None,
+        drivers=drivers,
         free_bytes=free,
         cgroup=kind,
         controllers=controllers,
@@ -200,11 +204,13 @@ def _overlay_takes(option: str) -> bool:
     return True
 
 
-def _union(data: Path) -> str:
+def _drivers(data: Path) -> tuple[tuple[str, bool, str], ...]:
     place = _existing(data)
-    if not backing.verdict(place).ok:
-        return ""  # layers and upper directories will lie on an ext4 image of our own (storage/backing.py)
-    return _attempt(lambda: union.choose(place))
+    lies = backing.verdict(place)
+    if not lies.ok:
+        # Layers and upper directories will lie on an ext4 image of our own (storage/backing.py), where overlay works.
+        return (("overlay", True, lies.reason),)
+    return tuple((driver.name, *driver.supported(place)) for driver in union.drivers())
 
 
 def _existing(path: Path) -> Path:

@@ -133,6 +133,20 @@ def _overlay(facts: Facts) -> Verdict:
     return Verdict("overlay", "ok", how)
 
 
+def _storage(facts: Facts) -> Verdict:
+    """Which driver lays the layers of `hako run`'s containers over one another, and why not another."""
+    chosen = next((one for one in facts.drivers if one[1]), None)
+    if chosen is None:
+        return Verdict("layers", "ok", "not looked at: only root can try")
+    name, _, reason = chosen
+    others = "; ".join(f"{other}: {why}" for other, _, why in facts.drivers if other != name)
+    seen = f"{name}: {reason}" + (f" (not used: {others})" if others else "")
+    if name == "vfs":
+        cure = "Slow, and each container takes the room of its image: put the data directory on ext4 or xfs."
+        return Verdict("layers", "warn", seen, cure)
+    return Verdict("layers", "ok", seen)
+
+
 def _mounts(facts: Facts) -> Verdict:
     if not facts.mount_api:
         return Verdict(
@@ -257,6 +271,7 @@ JUDGES: tuple[Callable[[Facts], Verdict], ...] = (
     _user_namespaces,
     _cgroups,
     _overlay,
+    _storage,
     _mounts,
     _loop,
     _disc,

@@ -71,13 +71,13 @@ class OverlayDriver(UnionDriver):
             raise ValueError("an overlay needs a layer, and an upper directory needs a work directory")
         attributes = syscalls.MOUNT_ATTR_RDONLY if readonly or upper is None else 0
         with contextlib.ExitStack() as stack:
-            layers = [stack.enter_context(_directory(place)) for place in lower]
+            layers = [stack.enter_context(directory(place)) for place in lower]
             if upper is None or work is None:
                 if len(layers) == 1:  # overlay wants two layers or an upper; of one layer a copy of its mount will do
-                    return _view(layers[0])
+                    return view(layers[0])
                 top: tuple[int | None, int | None] = (None, None)
             else:
-                top = (stack.enter_context(_directory(upper)), stack.enter_context(_directory(work)))
+                top = (stack.enter_context(directory(upper)), stack.enter_context(directory(work)))
             options = ["userxattr"] if userxattr or self._inside else []
             return overlay_mount.mount(
                 layers, *top, attributes=attributes, options=options, use=self._form, staging=tempfile.gettempdir()
@@ -86,8 +86,8 @@ class OverlayDriver(UnionDriver):
     def changes(self, lower: Sequence[Place], upper: Place) -> Iterator[Change]:
         """See UnionDriver.changes. What an opaque directory hides is not listed: the directory is MODIFIED."""
         with contextlib.ExitStack() as stack:
-            layers = [stack.enter_context(_directory(place)) for place in lower]
-            top = stack.enter_context(_directory(upper))
+            layers = [stack.enter_context(directory(place)) for place in lower]
+            top = stack.enter_context(directory(upper))
             for entry in walk(top):
                 if not entry.path:
                     continue
@@ -96,9 +96,9 @@ class OverlayDriver(UnionDriver):
                 else:
                     yield Change("/" + entry.path, Kind.MODIFIED if exists(layers, entry.path) else Kind.ADDED)
 
-    def diff(self, upper: Place, out: BinaryIO) -> int:
+    def diff(self, lower: Sequence[Place], upper: Place, out: BinaryIO) -> int:
         """See UnionDriver.diff."""
-        with _directory(upper) as top:
+        with directory(upper) as top:
             return pack.pack(top, out)
 
 
@@ -144,7 +144,7 @@ def _opaque(path_fd: int) -> bool:
         os.close(fd)
 
 
-def _view(layer: int) -> int:
+def view(layer: int) -> int:
     """A read-only copy of the mount a layer lies on, rooted in the layer."""
     fd = mounts.copy("", dirfd=layer)
     try:
@@ -166,7 +166,7 @@ def _view(layer: int) -> int:
 
 
 @contextlib.contextmanager
-def _directory(place: Place) -> Iterator[int]:
+def directory(place: Place) -> Iterator[int]:
     """An fd of a directory given by path or by fd; only what was opened here is closed here."""
     if isinstance(place, int):
         yield place

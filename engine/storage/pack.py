@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import stat
 import tarfile
+from collections.abc import Iterable
 from typing import BinaryIO, Protocol
 
 from engine.storage import whiteouts
@@ -42,10 +43,19 @@ def pack(top: int | str | os.PathLike[str], out: Sink | BinaryIO) -> int:
         Exhausted: the tree passes tree.py's bounds.
         OSError: a file that could not be read; the tar is then incomplete.
     """
+    return pack_entries(walk(top), out)
+
+
+def pack_entries(entries: Iterable[Entry | str], out: Sink | BinaryIO) -> int:
+    """The same for entries that another chose: a text is the path of a mark, such as "d/.wh.x"."""
     count = 0
     links: dict[tuple[int, int], str] = {}
-    for entry in walk(top):
-        count += _write_entry(entry, links, out)
+    for entry in entries:
+        if isinstance(entry, str):
+            _header(_mark(entry), out)
+            count += 1
+        else:
+            count += _write_entry(entry, links, out)
     out.write(b"\0" * (2 * _BLOCK))  # POSIX: two zero blocks end an archive
     return count
 

@@ -6,7 +6,7 @@
 
 A driver is one way to get that from a kernel. `drivers` lists them in the order of preference; `choose` takes the
 first that this kernel and the file system below the data directory can do, and keeps the reasons of those it passed
-over, for `hako doctor`. AUFS and a copying driver (`vfs`) have their place in that table when they are written.
+over, for `hako doctor`.
 """
 
 from __future__ import annotations
@@ -91,8 +91,12 @@ class UnionDriver(ABC):
         """
 
     @abstractmethod
-    def diff(self, upper: Place, out: BinaryIO) -> int:
-        """Write an upper directory as an OCI layer (a tar with `.wh.` whiteouts). Returns the number of entries."""
+    def diff(self, lower: Sequence[Place], upper: Place, out: BinaryIO) -> int:
+        """Write what an upper directory changes as an OCI layer (a tar with `.wh.` whiteouts).
+
+        Returns:
+            The number of entries.
+        """
 
     def unmount(self, target: Path) -> None:
         """Take a mount that was put somewhere away from there; what is still open in it goes on (umount2(2))."""
@@ -100,10 +104,12 @@ class UnionDriver(ABC):
 
 
 def drivers() -> tuple[UnionDriver, ...]:
-    """The table of drivers, the preferred one first. `aufs` and then `vfs` will stand behind `overlay`."""
-    from engine.storage.overlay import OverlayDriver  # it builds on this module
+    """The table of drivers, the preferred one first; `vfs` works everywhere, at the price of a copy."""
+    from engine.storage.aufs import AufsDriver  # they build on this module
+    from engine.storage.overlay import OverlayDriver
+    from engine.storage.vfs import VfsDriver
 
-    return (OverlayDriver(),)
+    return (OverlayDriver(), AufsDriver(), VfsDriver())
 
 
 def choose(backing: Path) -> tuple[UnionDriver, dict[str, Verdict]]:

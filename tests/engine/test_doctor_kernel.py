@@ -22,6 +22,7 @@ def test_this_machine_is_well_enough(tmp_path: Path, instance: str) -> None:
     facts = gather(Settings(instance=instance, data=tmp_path / "not" / "there", run=tmp_path))
     assert [verdict for verdict in judge(facts) if verdict.level == "bad"] == []
     assert (facts.wires, facts.rules, facts.union) == ("", "", "")
+    assert [name for name, _, _ in facts.drivers] == ["overlay", "aufs", "vfs"]
 
 
 def test_looking_leaves_nothing(tmp_path: Path, instance: str) -> None:

@@ -16,7 +16,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.errors import Unsupported
 from engine.storage import overlay_mount, union
 from engine.storage.layers import LayerStore
 from engine.storage.overlay import OverlayDriver, exists
@@ -155,7 +154,7 @@ def test_changes_and_diff(driver: OverlayDriver, tmp_path: Path) -> None:
         Change("/gone", Kind.DELETED),
     ]
     out = io.BytesIO()
-    driver.diff(upper, out)
+    driver.diff([low], upper, out)
     out.seek(0)
     with tarfile.open(fileobj=out) as tar:
         assert tar.getnames() == [".", "d", "d/new", "d/.wh.old", "e", "e/.wh..wh..opq", ".wh.gone"]
@@ -187,15 +186,18 @@ def test_one_layer_serves_root_and_lab(tmp_path: Path) -> None:
 
 
 def test_choose_tries_and_says_why(tmp_path: Path) -> None:
-    """On a usual file system overlay is chosen; where it cannot work (on overlay itself) the reason is told."""
+    """On a usual file system overlay is chosen; where it cannot work (on overlay itself) the reason is told, and copies
+    are made."""
     chosen, verdicts = union.choose(tmp_path)
     assert chosen.name == "overlay"
     assert verdicts["overlay"].ok
     assert os.listdir(tmp_path) == []
     low, upper, work, point = _folders(tmp_path, "low", "up", "wk", "merged")
     fd = OverlayDriver().mount([low], upper, work)
-    with merged(fd), pytest.raises(Unsupported, match="overlay"):
-        union.choose(Path(f"/proc/self/fd/{fd}"))
+    with merged(fd):
+        chosen, verdicts = union.choose(Path(f"/proc/self/fd/{fd}"))
+    assert (chosen.name, verdicts["overlay"].ok, verdicts["aufs"].ok) == ("vfs", False, False)
+    assert "overlay" in verdicts["overlay"].reason
     assert os.listdir(point) == []
 
 

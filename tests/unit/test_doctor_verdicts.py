@@ -29,6 +29,7 @@ WELL = Facts(
     mount_setattr=True,
     data="/var/lib/hako",
     union="",
+    drivers=(("overlay", True, "layers named by string"), ("aufs", False, "no AUFS"), ("vfs", True, "a copy")),
     free_bytes=50_000_000_000,
     cgroup="v2",
     controllers=("cpu", "cpuset", "io", "memory", "pids"),
@@ -76,6 +77,7 @@ def test_a_well_machine_has_nothing_to_do() -> None:
         ("SELinux", {"selinux": "enforcing"}, "warn", "enforcing", "ausearch"),
         ("overlay", {"overlay": ""}, "bad", "no overlay", "modprobe overlay"),
         ("overlay", {"union": "is /data itself on overlay?"}, "bad", "itself on overlay", "--data"),
+        ("layers", {"drivers": (("overlay", False, "no"), ("vfs", True, "a copy"))}, "warn", "overlay: no", "ext4"),
         ("overlay", {"overlay_userxattr": False}, "bad", "userxattr", "5.11"),
         ("mount API", {"mount_api": False}, "bad", "open_tree", "5.10"),
         ("mount API", {"kernel": "5.15.0"}, "bad", "overlay of id-mapped", "need Linux 5.19"),
@@ -115,6 +117,13 @@ def test_a_machine_about_which_nothing_is_known_is_still_judged() -> None:
     verdicts = judge(Facts())
     assert as_dict(verdicts)["ok"] is False
     assert [each.name for each in verdicts if each.level != "ok" and not each.cure] == []
+
+
+def test_the_driver_is_told_with_its_reason_and_those_passed_over() -> None:
+    """Which one lays layers over one another, and why not another."""
+    seen = verdict("layers").seen
+    assert seen == "overlay: layers named by string (not used: aufs: no AUFS; vfs: a copy)"
+    assert verdict("layers", drivers=()).level == "ok"
 
 
 def test_without_root_nothing_is_called_bad_that_was_not_looked_at() -> None:
