@@ -13,7 +13,8 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
-from engine.images import base
+from engine.daemon_inner import delegated
+from engine.images import base, shared
 from engine.images.store import ImageStore
 from engine.lab import Labs
 from engine.linux import cgroups
@@ -24,11 +25,14 @@ from engine.runtime.process import Zygote
 from engine.runtime.spec import RunSpec
 from engine.settings import Settings
 from engine.storage import union
+from engine.storage.overlay import OverlayDriver
 
 T = TypeVar("T")
 ROOT = Path(__file__).resolve().parents[2]
 ZYGOTE = ROOT / "engine/runtime/zygote.py"
 WAIT_S = 30.0
+#: The tests run in a lab, put there by test_in_a_lab.py: the parts are those of engine/daemon_inner.py.
+INSIDE = "HAKO_SHARED" in os.environ
 
 
 class Engine:
@@ -63,8 +67,8 @@ class Engine:
         try:
             assert self._process.stdout is not None
             assert self._process.stdout.readline() == b"ready\n"
-            self.groups = cgroups.Cgroups.detect().root(self.settings.instance)
-            base.ensure(ImageStore(self._images))  # once a session, and slow where the processor is emulated (tests/vm)
+            self.groups = trees().root(self.settings.instance)
+            _make_images(ImageStore(self._images))
             self.run(self._begin())
         except BaseException:  # nobody calls __exit__ then
             self._process.kill()
@@ -78,8 +82,9 @@ class Engine:
         images = ImageStore(self._images)
         self.network = Network(self.settings, pool_size=2)
         await self.network.setup()
-        driver, _ = union.choose(self.settings.data)
-        self.machine = Machine(self.settings.data, self.zygote, self.groups, driver, self.network, images)
+        driver = OverlayDriver(inside=True) if INSIDE else union.choose(self.settings.data)[0]
+        parts = (self.settings.data, self.zygote, self.groups, driver, self.network, images)
+        self.machine = Machine(*parts, inside=INSIDE)
         self.containers, self.labs = Containers(self.machine), Labs(self.settings, self.machine)
         found = await self.zygote.recover()
         await self.containers.recover(found)
@@ -165,7 +170,21 @@ def _pump(loop: asyncio.AbstractEventLoop, console: Any) -> None:
         loop.remove_reader(console.source)
 
 
+def trees() -> cgroups.Cgroups:
+    """The cgroup trees in which tests may make groups."""
+    return delegated() if INSIDE else cgroups.Cgroups.detect()
+
+
 _images: list[str] = []
+
+
+def _make_images(store: ImageStore) -> None:
+    """The base images: made once a session, which is slow where the processor is emulated (tests/vm); in a lab they are
+    the machine's, as its own engine has them."""
+    if INSIDE:
+        shared.adopt(store, os.environ["HAKO_SHARED"], Path("/run/hako/layers"))
+    else:
+        base.ensure(store)
 
 
 def shared_images() -> Path:

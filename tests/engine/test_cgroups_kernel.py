@@ -14,6 +14,7 @@ import pytest
 from engine.errors import Failed
 from engine.linux import mounts, syscalls
 from engine.linux.cgroups import Cgroups, Group, Hierarchy, Limits, Root
+from tests.engine.engines import trees
 
 pytestmark = pytest.mark.root
 
@@ -24,7 +25,7 @@ def hierarchies() -> dict[str, Hierarchy]:
     So the code of each version meets the real kernel on any host. The v2 half of a hybrid has no controllers: it tells
     who is in, freezes and kills, and can limit nothing.
     """
-    found = Cgroups.detect().hierarchy
+    found = trees().hierarchy
     kinds = {found.kind: found}
     if found.kind == "hybrid":
         kinds["v1 alone"] = Hierarchy(found.v1, None)
@@ -47,7 +48,7 @@ def made(hierarchy: Hierarchy, instance: str) -> Iterator[Root]:
 @pytest.fixture
 def root(instance: str) -> Iterator[Root]:
     """Below our group in the trees as this host has them, with limits."""
-    yield from made(Cgroups.detect().hierarchy, instance)
+    yield from made(trees().hierarchy, instance)
 
 
 @pytest.fixture(params=list(hierarchies()))
