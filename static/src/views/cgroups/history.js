@@ -187,10 +187,13 @@ export function least(group, name) {
   return all.length ? Math.min(...all) : null;
 }
 
-/** @param {GroupUsage} group @param {string} name @returns {number | null} over all devices */
-function sum(group, name) {
+/**
+ * What goes to a lab's disk, a loop device, is counted there and once more on the disk below it: not a sum, the most.
+ * @param {GroupUsage} group @param {string} name @returns {number | null}
+ */
+function most(group, name) {
   const all = Object.values(group.io).flatMap((device) => (name in device ? [device[name]] : []));
-  return all.length ? all.reduce((total, one) => total + one, 0) : null;
+  return all.length ? Math.max(...all) : null;
 }
 
 /**
@@ -236,8 +239,8 @@ function push(series, group, before) {
     memory_limit: usage.memory_limit_bytes,
     pids: usage.pids,
     pids_limit: usage.pids_limit,
-    written: rate(sum(group, "written"), before && sum(before, "written")),
-    read: rate(sum(group, "read"), before && sum(before, "read")),
+    written: rate(most(group, "written"), before && most(before, "written")),
+    read: rate(most(group, "read"), before && most(before, "read")),
     write_limit: least(group, "wbps"),
     read_limit: least(group, "rbps"),
   };
