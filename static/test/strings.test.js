@@ -48,6 +48,8 @@ const MADE = {
   "js.settings.": ["auto", "light", "dark", "projector"],
   "js.step.": ["done", "here", "open"],
   "js.terminal.": ["new", "beside", "below", "one", "find", "copy", "smaller", "larger"],
+  "js.timeline.by_": ["engine", "zygote", "child"],
+  "js.timeline.col_": ["number", "step", "by", "begins", "takes", "sentence", "man"],
   "js.views.": ["kept_mount", "kept_fd", "kept_process", "col_kind", "col_inode", "col_whose", "col_processes"],
 };
 

@@ -5,10 +5,12 @@
 import { CgroupsView } from "./cgroups.js";
 import { NamespacesView } from "./namespaces.js";
 import { NetworkView } from "./network.js";
+import { TimelineView } from "./timeline.js";
 
 /** @type {Record<string, new (element: HTMLElement) => import("./live.js").LiveView>} */
 export const VIEWS = {
   namespaces: NamespacesView,
   cgroups: CgroupsView,
   network: NetworkView,
+  timeline: TimelineView,
 };

@@ -12,9 +12,9 @@ export class TreeKeys {
     root.addEventListener("focusin", (event) => this.remember(/** @type {Element} */ (event.target)));
   }
 
-  /** @returns {SVGElement[]} */
+  /** @returns {(HTMLElement | SVGElement)[]} */
   items() {
-    return [...this.root.querySelectorAll("[role=treeitem]")].filter((item) => item instanceof SVGElement);
+    return [...this.root.querySelectorAll("[role=treeitem]")].filter(canFocus);
   }
 
   /** @param {Element} target */
@@ -59,6 +59,11 @@ export class TreeKeys {
     }[event.key];
     if (!(event.key.startsWith("Arrow") || event.key === "Home" || event.key === "End")) return;
     event.preventDefault();
-    if (to instanceof SVGElement) to.focus();
+    if (to && canFocus(to)) to.focus();
   }
+}
+
+/** @param {Element} item @returns {item is HTMLElement | SVGElement} */
+function canFocus(item) {
+  return item instanceof SVGElement || item instanceof HTMLElement;
 }

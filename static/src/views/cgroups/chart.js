@@ -16,7 +16,7 @@ export const WINDOW_S = 60;
 /** After so many seconds without a telling nothing has changed: rates are zero. */
 const QUIET_S = 2.5;
 /** A limit so many times above what is used is written and not drawn: it would press the line to the ground. */
-const FAR = 8;
+const FAR = 16;
 
 const MIB = 1024 * 1024;
 

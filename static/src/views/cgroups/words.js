@@ -19,7 +19,7 @@ export function bytes(value) {
     left /= 1024;
     unit += 1;
   }
-  return `${short(left)} ${units[unit]}`;
+  return `${short(left)}\u00a0${units[unit]}`;
 }
 
 /** Two figures where they matter. @param {number} value */
@@ -29,7 +29,7 @@ function short(value) {
 
 /** @param {number} value percent */
 export function share(value) {
-  return `${short(value)} %`;
+  return `${short(value)}\u00a0%`;
 }
 
 /** @param {string} what of history's limits and events @param {number | null} value @returns {string} as "64 MiB" */
