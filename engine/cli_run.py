@@ -35,6 +35,12 @@ def engine_socket() -> str:
 
 def run(engine: Connection, options: argparse.Namespace) -> int:
     """Create a container, start it, and unless detached stay with it to its end."""
+    if options.script:
+        import shlex
+
+        asked = shlex.join(["hako", *sys.argv[1:]]).replace("\n", " ")
+        print(engine.call("plan.script", {"spec": run_spec(options), "command": asked}), end="")
+        return 0
     _check_tty(options)
     container = engine.call("container.create", {"spec": run_spec(options)})["id"]
     wanted = {"container": container, "interactive": options.interactive, "explain": options.explain}
@@ -343,6 +349,7 @@ def _run_options(command: argparse.ArgumentParser) -> None:
     add("--name", default="", help="a name for it")
     add("--rm", action="store_true", help="remove it when it has ended")
     add("--explain", action="store_true", help="print each step, its manual page and the time it took")
+    add("--script", action="store_true", help="start nothing; print a shell script that builds it by hand")
     add("image", metavar="IMAGE")
     add("command", nargs=argparse.REMAINDER, metavar="COMMAND")
 

@@ -9,6 +9,7 @@
     terminal.ack {stream, consumed}                 one-way, as on lab.sock
     container.stop, .logs                           lasting.py
     image.list, plan.explain {container}
+    plan.script {spec, command, lang}               -> the text of a shell script; makes nothing
 
 Output comes as `terminal.output` and `terminal.exit` events with the credit of `streams.py`: one stream for a terminal,
 two for a stdout and a stderr. A container nobody attached to runs freely; its ring keeps the newest output.
@@ -30,7 +31,7 @@ from engine.api.peer import Handler, Peer, abandonable
 from engine.api.pump import Feed, Pump
 from engine.api.terminals import COLS, ROWS, Terminals
 from engine.errors import BadInput, NotFound
-from engine.runtime import lastplan, spec, words
+from engine.runtime import lastplan, script_place, spec, words
 from engine.runtime.container import Container, Containers, Exec
 from engine.runtime.machine import Machine
 from engine.runtime.process import StepFailed, exit_code
@@ -83,6 +84,7 @@ class EngineApi:
             "terminal.ack": self.ack,
             "image.list": self.images,
             "plan.explain": self.explain,
+            "plan.script": self.script,
         }
 
     def recover(self) -> None:
@@ -202,6 +204,12 @@ class EngineApi:
         if container.plan is None:
             raise NotFound(f"Container {container.record.name} was not started by this engine.", "Start it again.")
         return plan_in_words(container, args.choice("lang", ("en", "ja"), "en"))
+
+    def script(self, peer: Peer, args: Args) -> str:
+        """A shell script that builds by hand what container.create and .start would."""
+        run = run_spec(args.mapping("spec"))
+        command = args.text("command", "", limit=ARGUMENTS)
+        return script_place.script_of(self._machine, run, command, args.choice("lang", ("en", "ja"), "en"))
 
     # -- inside -------------------------------------------------------------------------------------------------------
 

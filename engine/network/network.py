@@ -154,6 +154,14 @@ class Network:
         self._leases[lease.link] = lease
         return lease
 
+    def by_hand(self) -> dict[str, Any]:
+        """What one needs to plug a container in by hand; the address is the one that would be leased last."""
+        segment = self._plant.containers
+        slot = segment.slots
+        address, mac = str(segment.address(slot)), segment.mac(slot)
+        gateway = str(segment.gateway)
+        return {"bridge": segment.bridge, "address": address, "gateway": gateway, "mac": mac, "mtu": self._plant.mtu}
+
     async def attach(
         self, lab: str, *, pid: int | None = None, netns_fd: int | None = None, outbound: bool = False
     ) -> LabLink:

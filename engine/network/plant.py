@@ -49,6 +49,11 @@ class Plant:
         self.containers: Segment
         self.labs: Segment
 
+    @property
+    def mtu(self) -> int:
+        """What the links of this network carry at once, in bytes."""
+        return self._mtu
+
     def prepare(self, route: Route) -> list[str]:
         """Make bridges and rules, or take over those of an earlier engine.
 

@@ -17,16 +17,21 @@ from engine.runtime.plan import Plan
 
 
 def write(folder: Path, hostname: str) -> dict[str, str]:
+    """Write the engine's three files of a container; returns destination -> where it was written."""
+    made = texts(hostname)
+    for destination, text in made.items():
+        (folder / Path(destination).name).write_text(text)
+    return {destination: str(folder / Path(destination).name) for destination in made}
+
+
+def texts(hostname: str) -> dict[str, str]:
     """/etc/hostname, /etc/hosts and /etc/resolv.conf of a container, which belong to it and not to its image."""
     resolv = Path("/etc/resolv.conf")
-    texts = {
+    return {
         "/etc/hostname": f"{hostname}\n",
         "/etc/hosts": f"127.0.0.1\tlocalhost\n::1\tlocalhost\n127.0.1.1\t{hostname}\n",
         "/etc/resolv.conf": resolv.read_text() if resolv.is_file() else "",
     }
-    for destination, text in texts.items():
-        (folder / Path(destination).name).write_text(text)
-    return {destination: str(folder / Path(destination).name) for destination in texts}
 
 
 def open_sources(plan: Plan, fds: dict[str, int], opened: contextlib.ExitStack) -> None:
