@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from tests.browser.lesson_page import LessonPage
+from tests.browser.lesson_page import SLUG, LessonPage
 from tests.browser.stack import Stack
 from tests.conftest import _new_instance
 
@@ -42,12 +42,14 @@ def lesson(stack: Stack, chromium: Browser) -> Iterator[Callable[..., LessonPage
     opened: list[LessonPage] = []
     contexts = []
 
-    def make(lang: str = "en", step: str = "", width: int = 1440, height: int = 900, **options: Any) -> LessonPage:
+    def make(
+        lang: str = "en", step: str = "", width: int = 1440, height: int = 900, slug: str = SLUG, **options: Any
+    ) -> LessonPage:
         context = chromium.new_context(viewport={"width": width, "height": height}, **options)
         contexts.append(context)
         page = LessonPage(context.new_page(), stack.url)
         opened.append(page)
-        return page.open(lang, step)
+        return page.open(lang, step, slug)
 
     stack.forget_progress()
     _fresh_lab(stack, chromium)

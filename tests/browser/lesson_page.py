@@ -25,9 +25,9 @@ class LessonPage:
         if kind in ("error", "warning") and "WebSocket connection" not in text and "ERR_CONNECTION_REFUSED" not in text:
             self.complaints.append(text)
 
-    def open(self, lang: str = "en", step: str = "") -> LessonPage:
+    def open(self, lang: str = "en", step: str = "", slug: str = SLUG) -> LessonPage:
         """Load the lesson, wait until its first terminal shows a prompt."""
-        self.page.goto(f"{self.url}/{lang}/lessons/{SLUG}/{f'#step-{step}' if step else ''}")
+        self.page.goto(f"{self.url}/{lang}/lessons/{slug}/{f'#step-{step}' if step else ''}")
         self.until("root@")
         return self
 
