@@ -47,6 +47,11 @@ Hako live: a small system on a disc that cannot be written.
 Start it with chroot, once there is something above it that can be written.
 """
 _GAMES = ("chess", "go", "shogi")
+# Of busybox's some four hundred names those that one types: who looks into the disc's layer shall find the film.
+_COMMANDS = (
+    "sh cat chmod chown clear cp date df du echo env false find free grep head hostname id kill less ln ls mkdir mount "
+    "mv ps pwd rm rmdir sed sleep sort stat tail tar touch tree true umount uname vi wc which whoami"
+)
 
 
 def insert(folder: Path, lab: str, owner: int, system: Path) -> int:
@@ -106,7 +111,7 @@ def _master(folder: Path, system: Path) -> Path:
 
 def _lay_out(content: Path, system: Path) -> None:
     """What is on the disc."""
-    shutil.copytree(system, content, symlinks=True)
+    shutil.copytree(system, content, symlinks=True, ignore=_unused)
     guest = content / "home/guest"
     games = guest / "games"
     games.mkdir(parents=True)
@@ -120,6 +125,14 @@ def _lay_out(content: Path, system: Path) -> None:
     with (guest / "film").open("wb") as film:
         while film.tell() < FILM_BYTES:
             film.write(frame[: FILM_BYTES - film.tell()])
+
+
+def _unused(folder: str, names: list[str]) -> set[str]:
+    """What is left out of the system: in bin/ the names of busybox that are not in _COMMANDS."""
+    if os.path.basename(folder) != "bin":
+        return set()
+    kept = _COMMANDS.split()
+    return {name for name in names if os.path.islink(os.path.join(folder, name)) and name not in kept}
 
 
 def _press(content: Path, image: Path) -> None:
