@@ -198,7 +198,8 @@ class Containers:
                 opened.callback(os.close, cgroup)
         elif step.kind == "union_mount":
             lower = [Path(path) for path in step.args["lower"]]
-            fds["rootfs"] = self._machine.union.mount(lower, Path(step.args["upper"]), Path(step.args["work"]))
+            driver, place = self._machine.union, (lower, Path(step.args["upper"]), Path(step.args["work"]))
+            fds["rootfs"] = await asyncio.to_thread(driver.mount, *place) if driver.slow else driver.mount(*place)
             opened.callback(os.close, fds["rootfs"])
         elif step.kind == "network":
             lease = await self._machine.network.lease()

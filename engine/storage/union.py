@@ -50,6 +50,8 @@ class UnionDriver(ABC):
     """One kind of union file system. Drivers hold no state: a mount lives in its fd."""
 
     name: ClassVar[str]
+    #: A mount takes long and is not for the event loop's own thread.
+    slow: ClassVar[bool] = False
 
     @abstractmethod
     def supported(self, backing: Path) -> Verdict:

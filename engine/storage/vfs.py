@@ -34,6 +34,7 @@ class VfsDriver(UnionDriver):
     """Copies."""
 
     name: ClassVar[str] = "vfs"
+    slow: ClassVar[bool] = True
 
     def supported(self, backing: Path) -> Verdict:
         """It needs a place to write to."""
