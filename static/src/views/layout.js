@@ -45,7 +45,7 @@ const SHORT = 8;
  */
 
 /** @param {string} text @param {number} most cells; a few are always given */
-function shorten(text, most) {
+export function shorten(text, most) {
   const limit = Math.max(SHORT, most);
   if (cells(text) <= limit) return text;
   let cut = text;

@@ -3,6 +3,7 @@
  * and its words `views.NAME`; a lesson names it by `view:`.
  */
 import { CgroupsView } from "./cgroups.js";
+import { LayersView } from "./layers.js";
 import { NamespacesView } from "./namespaces.js";
 import { NetworkView } from "./network.js";
 import { TimelineView } from "./timeline.js";
@@ -11,6 +12,7 @@ import { TimelineView } from "./timeline.js";
 export const VIEWS = {
   namespaces: NamespacesView,
   cgroups: CgroupsView,
+  layers: LayersView,
   network: NetworkView,
   timeline: TimelineView,
 };

@@ -3,7 +3,7 @@
  * cables in the gutters between them, each in a channel of its own. Too wide a drawing becomes one column with the cables
  * at its side. Pure: a graph and a width in, places out; draw.js puts them down.
  */
-import { cells } from "../layout.js";
+import { cells, shorten } from "../layout.js";
 
 export const LINE = 22;
 export const PAD = 12;
@@ -27,7 +27,9 @@ const DOT = 16;
 /** @param {Graph} graph @param {number} room px @param {Words} words @returns {Layout} */
 export function layout(graph, room, words) {
   const wide = arrange(graph, words, (net) => net.column);
-  return wide.width <= room ? wide : arrange(graph, words, () => 0);
+  if (wide.width <= room) return wide;
+  const most = room - 2 * PAD - 2 * GUTTER - CHANNEL * graph.cables.length;
+  return arrange(graph, { ...words, title: (net) => shorten(words.title(net), (most - 48) / words.em) }, () => 0);
 }
 
 /** @param {Graph} graph @param {Words} words @param {(net: Net) => number} columnOf @returns {Layout} */

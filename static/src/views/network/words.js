@@ -1,6 +1,7 @@
 /** What is written in the network drawing. Names and addresses are a learner's: plain text, cut. */
 import { plain } from "../../dom.js";
 import { t } from "../../strings.js";
+import { whose } from "../people.js";
 
 /** @typedef {import("./model.js").Net} Net */
 /** @typedef {import("./model.js").Node} Node */
@@ -24,15 +25,8 @@ export function titleOf(net, seen) {
 /** @param {Net} net @param {Observation} seen @returns {string} */
 export function nickname({ namespace }, seen) {
   if (namespace.of_lab) return t("views.lab");
-  const first = seen.processes.find((one) => namespace.processes.includes(one.pid));
-  if (!first) {
-    const at = namespace.kept_at?.split("/").at(-1) ?? "";
-    return plain(at, 20);
-  }
-  const uts = seen.namespaces.find((one) => one.kind === "uts" && one.inode === first.ns.uts);
-  const host = uts && !uts.of_lab ? plain(uts.hostname ?? "", 16) : "";
-  const who = `${plain(first.comm, 16)} ${t("views.pid", { pid: first.nspid.at(-1) ?? first.pid })}`;
-  return [host, who].filter(Boolean).join(" · ");
+  const people = whose(seen, (process) => namespace.processes.includes(process.pid));
+  return people || plain(namespace.kept_at?.split("/").at(-1) ?? "", 20);
 }
 
 /**
