@@ -1,6 +1,7 @@
 /** The entry: every page gets theme and words; the lesson page gets the rest. */
 import "./csp.js";
 import { Page } from "./page.js";
+import { mountProgressFile } from "./progressfile.js";
 import { mountSettings } from "./settings.js";
 import { setStrings } from "./strings.js";
 
@@ -8,6 +9,7 @@ import { setStrings } from "./strings.js";
 const boot = JSON.parse(document.getElementById("boot")?.textContent ?? "{}");
 setStrings(boot.lang, boot.strings);
 mountSettings();
+mountProgressFile(boot);
 if (boot.lesson) {
   // Letters are measured when a terminal opens: the face has to be there.
   const face = document.fonts.load('15px "JetBrains Mono"').catch(() => []);

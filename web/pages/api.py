@@ -5,12 +5,15 @@ What changes often or must be pushed goes over the websocket instead (`web/socke
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
-from flask import Blueprint, request
+from flask import Blueprint, Response, jsonify, request
 from werkzeug.exceptions import BadRequest
 
+from web import progress_file
 from web.labs import OwnLab
 from web.lesson_model import Lesson, Step
 from web.pages.visitor import recognise, visitor
@@ -155,6 +158,25 @@ def _answer(value: Any, known: set[str]) -> tuple[str, Any]:
         case dict() if len(value) == 1 and set(value) <= known:
             return next(iter(value.items()))
     raise BadMessage("bad_message", what="value")
+
+
+@api.get("/progress/file")
+def progress_out() -> Response:
+    """All of one's progress, to keep or to take along."""
+    here = services()
+    response: Response = jsonify(progress_file.export(here.progress, visitor().who.learner))
+    name = f"hako-progress-{time.strftime('%Y-%m-%d')}.json"
+    response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+@api.post("/progress/file")
+def progress_in() -> Json:
+    """Add a file of before, or of another machine."""
+    here = services()
+    request.max_content_length = progress_file.BYTES  # every other body of ours is small
+    return asdict(progress_file.take(here.progress, here.catalogue, visitor().who.learner, body()))
 
 
 @api.get("/page-token")
