@@ -90,7 +90,8 @@ class Command {
       const frame = await this.page.deck.ensure(this.terminal);
       this.page.deck.select(this.terminal, false);
       const text = (this.mode === "edit" ? this.text() : this.original).trimEnd();
-      const typed = await this.typeLines(text.split("\n"), () => frame.terminal?.quiet() ?? Promise.resolve());
+      const quiet = () => frame.terminal?.quiet() ?? Promise.resolve();
+      const typed = await inTurn(this.terminal, quiet, () => this.typeLines(text.split("\n"), quiet));
       this.say(t(typed ? "command.typed" : "command.typed_before", { terminal: this.terminal }));
     } catch (error) {
       const trouble = /** @type {import("./connection.js").Trouble} */ (error);
@@ -123,6 +124,22 @@ class Command {
       this.said.textContent = "";
     }, 4000);
   }
+}
+
+/** What is being typed into each terminal, by name @type {Map<string, Promise<unknown>>} */
+const turns = new Map();
+
+/**
+ * Whoever presses run on a second block while the first is still being typed gets one after the other, not their lines mixed.
+ * @template T @param {string} terminal @param {() => Promise<void>} quiet @param {() => Promise<T>} type @returns {Promise<T>}
+ */
+async function inTurn(terminal, quiet, type) {
+  const before = turns.get(terminal);
+  const turn = (before ?? Promise.resolve()).then(() => before && quiet()).then(type);
+  /** @type {Promise<unknown>} */
+  const over = turn.catch(() => {}).then(() => turns.get(terminal) === over && turns.delete(terminal));
+  turns.set(terminal, over);
+  return turn;
 }
 
 /** crypto.randomUUID exists only on https and localhost; a class server on plain http has getRandomValues. */

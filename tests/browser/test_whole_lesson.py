@@ -14,8 +14,8 @@ from tests.browser.stack import wait_until
 pytestmark = [pytest.mark.browser, pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(300)]
 Open = Callable[..., LessonPage]
 
-# root@lab:~#, nobody@lab:/root$, bash-5.2#
-PROMPT = re.compile(r"^(?:\S+@\S+:[^#$\n]*|bash-[\d.]+)[#$]", re.MULTILINE)
+# root@lab:~#, nobody@lab:/root$, bash-5.2#, busybox's / #
+PROMPT = re.compile(r"^(?:\S+@\S+:[^#$\n]*|bash-[\d.]+|/ )[#$]", re.MULTILINE)
 TABS = 120  # more than any step has
 # Blocks that end what a check looks for: the text says to go on when the check is done, so that is what is done here.
 CHECKED_BEFORE = {
