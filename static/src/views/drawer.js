@@ -62,7 +62,9 @@ export class Drawer {
       view.element.hidden = !on;
       tab.setAttribute("aria-selected", String(on));
       tab.tabIndex = on ? 0 : -1;
-      if (on) view.draw();
+      if (!on) continue;
+      view.draw();
+      tab.scrollIntoView({ block: "nearest", inline: "nearest" });
     }
     this.label();
   }

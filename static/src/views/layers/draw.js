@@ -163,10 +163,11 @@ function drawRow(block, row, y, room, fresh) {
   const [to, from] = [row.layer, row.below].map((index) => columns.find((column) => column.index === index));
   if (row.kind === "changed" && to && from)
     item.append(...arrow(to, from, y, slim ? 0 : cells(wordIn(stack, row, to.index)) * EM + 6));
-  if (news) {
-    const at = { x: room - 4, y: y + 15, "text-anchor": "end", "aria-hidden": "true" };
-    item.append(svg("text", { ...at, class: "news" }, news));
-  }
+  const after = [
+    slim ? svg("tspan", { class: "kind" }, kindOf(row)) : null,
+    news ? svg("tspan", { class: "news", dx: 8 }, news) : null,
+  ];
+  item.append(svg("text", { x: block.end + 2, y: y + 15, "aria-hidden": "true" }, ...after));
   return item;
 }
 
@@ -179,7 +180,7 @@ function drawCell(stack, row, { x, index }, y, slim) {
   const parts = [svg("rect", { ...box, class: `has ${cell.state} ${writable ? "ns-mnt" : ""}` })];
   if (cell.state === "whiteout")
     parts.push(svg("path", { class: "strike ns-mnt", d: `M${x + 5} ${y + 20}L${x + 23} ${y + 2}` }));
-  if (cell.state === "opaque") parts.push(svg("path", { class: "wall ns-mnt", d: `M${x + 24} ${y + 3}V${y + 19}` }));
+  if (cell.state === "opaque") parts.push(svg("path", { class: "wall ns-mnt", d: `M${x + 23} ${y + 3}V${y + 19}` }));
   if (!slim) {
     const own = row.kind && row.layer === index;
     const at = { x: x + 28, y: y + 15, "aria-hidden": "true" };

@@ -22,7 +22,8 @@ const COLUMN = { least: 13, most: 22 };
  * @property {number} name   width of the names' column
  * @property {Column[]} columns  those that have room
  * @property {number} hidden layers that have none
- * @property {boolean} slim  no words in the columns
+ * @property {boolean} slim  no words in the columns: they stand after the last
+ * @property {number} end    of the last column
  */
 /** @typedef {{em: number, cell: (stack: Stack, row: import("./model.js").Row, index: number) => string}} Words */
 
@@ -58,8 +59,8 @@ function measure(stack, room, words, y) {
     x += column.width;
     return column;
   });
-  const head = union.of_lab ? LINE : 3 * LINE + 4;
+  const head = union.of_lab ? LINE : (slim ? 2 : 3) * LINE + 4;
   const foot = stack.left || stack.cut || (!rows.length && !union.of_lab) ? LINE : 0;
   const height = head + rows.length * LINE + foot + (union.of_lab ? 0 : PAD / 2);
-  return { stack, y, height, top: y + head, name, columns, hidden: count - fit, slim };
+  return { stack, y, height, top: y + head, name, columns, hidden: count - fit, slim, end: x };
 }
