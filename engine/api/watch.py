@@ -28,6 +28,7 @@ log = structlog.get_logger(__name__)
 LOOK_S = 1.0
 QUIET_LOOK_S = 4.0
 LIVELY_S = 10.0
+_FEW_FILES = 40
 #: So much CPU time (in ticks of 10 ms) between two looks is work, and not a shell that prints its prompt.
 BUSY_TICKS = 5
 WATCHES_PER_PEER = 2048
@@ -210,10 +211,23 @@ def _without_times(usage: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{name: value for name, value in group.items() if name not in ("at", "since")} for group in usage]
 
 
+def _with_few(layers: dict[str, Any], few: int) -> dict[str, Any]:
+    """Layers with no more than so many files told of each, the first ones."""
+    trees = {
+        key: {"files": tree["files"][:few], "truncated": tree["truncated"] or len(tree["files"]) > few}
+        for key, tree in layers["trees"].items()
+    }
+    return {"unions": [{**union, "changes": union["changes"][:few]} for union in layers["unions"]], "trees": trees}
+
+
 def fitting(observation: dict[str, Any]) -> dict[str, Any]:
     """The observation, less its bulkiest parts where it would not fit a frame; `truncated` names what is missing."""
     room, cut = wire.MAX_FRAME - 4096, list(observation.get("truncated", []))
-    for part in ("layers", "mounts", "links", "cgroups"):
+    for few in (_FEW_FILES, 0):
+        if wire.length(observation) > room and observation.get("layers"):
+            observation = {**observation, "layers": _with_few(observation["layers"], few)}
+            cut = [*[part for part in cut if part != "layers"], "layers"]
+    for part in ("mounts", "links", "cgroups"):
         if wire.length(observation) <= room:
             break
         observation = {**observation, part: type(observation.get(part, {}))()}

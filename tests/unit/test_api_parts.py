@@ -188,6 +188,20 @@ def test_an_observation_that_fits_is_left_as_it_is() -> None:
     assert fitting(small) is small
 
 
+def test_layers_that_do_not_fit_are_told_by_their_first_files() -> None:
+    """The unions themselves stay; the form is the one that the page expects; mounts are not touched for it."""
+    files = [{"path": f"/{number:0200}"} for number in range(500)]
+    trees = {str(key): {"files": files, "truncated": False} for key in range(9)}
+    trees["small"] = {"files": [], "truncated": False}
+    layers = {"unions": [{"target": "/m", "changes": files}], "trees": trees}
+    cut = fitting({"lab": "a", "processes": [], "mounts": {"1": ["m"]}, "layers": layers, "truncated": []})
+    assert wire.length(cut) < wire.MAX_FRAME
+    assert (cut["truncated"], cut["mounts"]) == (["layers"], {"1": ["m"]})
+    assert len(cut["layers"]["unions"][0]["changes"]) == len(cut["layers"]["trees"]["1"]["files"]) == 40
+    assert (cut["layers"]["trees"]["1"]["truncated"], cut["layers"]["trees"]["small"]["truncated"]) == (True, False)
+    assert len(trees["1"]["files"]) == 500, "the original is untouched"
+
+
 def test_one_that_does_not_fit_loses_its_bulk_and_says_so() -> None:
     """First mounts; in the end half of the processes, as often as it takes; then it fits."""
     huge = {
