@@ -39,7 +39,7 @@ def test_the_lesson_of_unions_by_mouse_in_english(lesson: Open) -> None:
             form.locator("label").last.click()
             form.locator("button[type=submit]").click()
             assert form.locator(".why:visible").count() >= 1
-        if step in ("copy-up", "whiteout", "opaque"):
+        if step in ("copy-up", "whiteout"):
             wait_until(lambda: "/live" in _unions(page), lambda: f"the live CD is on: {_unions(page)}")
         for block in page.step.locator("figure.command[data-mode=run]").all():
             type_block(page, block, block.locator("button.primary").click)
