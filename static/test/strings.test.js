@@ -11,7 +11,8 @@ const words = Object.fromEntries(
   ["ja", "en"].map((lang) => [lang, JSON.parse(read(`../web/translations/${lang}.json`))]),
 );
 const scripts = readdirSync(join(here, "src"), { recursive: true }).filter((name) => name.endsWith(".js"));
-const templates = readdirSync(join(here, "../web/templates"));
+// The page of `hako lesson serve` has its words in files of its own.
+const templates = readdirSync(join(here, "../web/templates")).filter((name) => name !== "author.html");
 
 /** Keys that are put together at run time, with what may stand in them. */
 const MADE = {
