@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from engine.client import CheckResult, EngineClient
+from engine.errors import Failed
 from web import verdicts
 from web.lesson_model import Action, Check, Lesson, Step, Wrong
 
@@ -86,12 +87,26 @@ def _lab(engine: EngineClient, lesson: Lesson) -> Iterator[str]:
         engine.lab_remove(lab)
 
 
-def _results(engine: EngineClient, lab: str, checks: Sequence[Check]) -> dict[str, list[CheckResult]]:
-    return verdicts.split(checks, engine.check_evaluate(lab, verdicts.flat(checks)))
+def results_of(engine: EngineClient, lab: str, checks: Sequence[Check]) -> dict[str, list[CheckResult]]:
+    """What the kernel says to some checks now, by their ids.
+
+    Asked again, as the page does too, for as long as the machine is too busy to look at the lab in time.
+
+    Raises:
+        EngineError: it could not be looked at before the deadline.
+    """
+    deadline = time.monotonic() + DEADLINE_S
+    while True:
+        try:
+            return verdicts.split(checks, engine.check_evaluate(lab, verdicts.flat(checks)))
+        except Failed:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(POLL_S)
 
 
 def _solve(engine: EngineClient, lab: str, step: Step) -> str:
-    before = [check for check, seen in _results(engine, lab, step.checks).items() if verdicts.held(seen)]
+    before = [check for check, seen in results_of(engine, lab, step.checks).items() if verdicts.held(seen)]
     if before:
         return f"in a fresh lab these checks hold already: {', '.join(before)}"
     problem = perform(engine, lab, step.solve, "solve")
@@ -99,7 +114,7 @@ def _solve(engine: EngineClient, lab: str, step: Step) -> str:
         return problem
     deadline = time.monotonic() + DEADLINE_S
     while True:
-        results = _results(engine, lab, step.checks)
+        results = results_of(engine, lab, step.checks)
         left = {check: seen for check, seen in results.items() if not verdicts.held(seen)}
         if not left:
             return ""
@@ -118,7 +133,7 @@ def _wrong(engine: EngineClient, lab: str, step: Step, wrong: Wrong) -> str:
     deadline = time.monotonic() + DEADLINE_S
     since = float("inf")
     while True:
-        results = _results(engine, lab, [check])[check.id]
+        results = results_of(engine, lab, [check])[check.id]
         now = time.monotonic()
         if verdicts.held(results):
             return f"the check {check.id} holds after a wrong action"

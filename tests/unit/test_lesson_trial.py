@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 
 from engine.client import CheckResult, EngineClient
+from engine.errors import Failed
 from web import lesson_trial
 from web.lesson_model import Action, Check, Lesson, Step, Typed, Wrong
 
@@ -120,3 +121,22 @@ def test_an_unknown_trial() -> None:
     """A name nobody gave is a mistake of the caller's."""
     with pytest.raises(KeyError):
         _trial(FakeEngine(lambda done: OK), "wrong:none")
+
+
+def test_a_lab_too_busy_to_be_looked_at_is_looked_at_again() -> None:
+    """Until the deadline: then what the engine said is raised."""
+    tries: list[int] = []
+
+    def busy(times: int) -> Callable[[list[str]], CheckResult]:
+        def answer(done: list[str]) -> CheckResult:
+            tries.append(1)
+            if len(tries) <= times:
+                raise Failed("Looking at lab l1 took more than 2.0 s.", "Reset the lab.")
+            return OK if "show:good\n" in done else NOT_YET
+
+        return answer
+
+    assert _trial(FakeEngine(busy(3)), "solve") == ""
+    assert len(tries) > 3
+    with pytest.raises(Failed, match="more than 2"):
+        _trial(FakeEngine(busy(10_000)), "solve")
