@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from web import bounded, lesson_predicates, lesson_schema, lessons
+from web import bounded, glossary, lesson_predicates, lesson_schema, lessons
 from web.i18n import Translations
 from web.lesson_model import CGROUPS, LANGS, Lesson, LessonError, Step
 from web.lesson_schema import LessonModel, Lines
@@ -74,6 +74,9 @@ def lint(folder: Path, source: Path, codes: Iterable[str], predicates: Mapping[s
         return [error]
     texts = {lang: bounded.text(folder / f"{lang}.md", f"{folder.name}/{lang}.md") for lang in LANGS}
     found = list(_equal(folder, texts))
+    for entry in glossary.load(folder.parent).entries:
+        for lang in LANGS:
+            found += _words(glossary.NAME, lang, f"{entry.word[lang]} {entry.says[lang]}")
     for lang, text in texts.items():
         name = f"{folder.name}/{lang}.md"
         found += _words(name, lang, text)

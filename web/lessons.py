@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-from web import bounded, figures, lesson_schema, lesson_text, markup
+from web import bounded, figures, glossary, lesson_schema, lesson_text, markup
+from web.glossary import Glossary, Terms
 from web.lesson_model import (
     CGROUPS,
     LANGS,
@@ -41,11 +42,12 @@ def load(root: Path) -> Catalogue:
     """All lessons below `root`, by number. A folder whose name is not NN-slug is no lesson and passed over."""
     variants: dict[str, list[Lesson]] = {cgroup: [] for cgroup in CGROUPS}
     errors: list[LessonError] = []
+    words = _glossary(root, errors)
     for folder in sorted(root.iterdir()) if root.is_dir() else []:
         if not (folder.is_dir() and _FOLDER.fullmatch(folder.name)):
             continue
         try:
-            found = {cgroup: lesson(folder, cgroup) for cgroup in CGROUPS}
+            found = {cgroup: lesson(folder, cgroup, words) for cgroup in CGROUPS}
             one = found[CGROUPS[0]]
             if any(other.number == one.number or other.id == one.id for other in variants[CGROUPS[0]]):
                 raise LessonError(
@@ -58,8 +60,17 @@ def load(root: Path) -> Catalogue:
     return Catalogue(root, {cgroup: tuple(told) for cgroup, told in variants.items()}, tuple(errors))
 
 
-def lesson(folder: Path, cgroup: str = CGROUPS[-1]) -> Lesson:
-    """One lesson, told for kernels with this version of cgroups.
+def _glossary(root: Path, errors: list[LessonError]) -> Glossary:
+    """The words that lie beside the lessons; a mistake there costs no lesson."""
+    try:
+        return glossary.load(root)
+    except LessonError as error:
+        errors.append(error)
+        return Glossary()
+
+
+def lesson(folder: Path, cgroup: str = CGROUPS[-1], known: Glossary | None = None) -> Lesson:
+    """One lesson, told for kernels with this version of cgroups; `known`: the words to mark, else those beside it.
 
     Raises:
         LessonError: at the first mistake, with file, line and what was expected.
@@ -68,9 +79,11 @@ def lesson(folder: Path, cgroup: str = CGROUPS[-1]) -> Lesson:
     if not name:
         raise LessonError(folder.name, 0, "expected a folder named NN-slug, as 03-namespaces")
     model, _ = lesson_schema.read(folder / "lesson.yaml", f"{folder.name}/lesson.yaml")
-    words = {lang: _Words(folder, lang, cgroup) for lang in LANGS}
+    known = glossary.load(folder.parent) if known is None else known
+    words = {lang: _Words(folder, Terms(known, lang), cgroup) for lang in LANGS}
     for text in words.values():
         text.expect_steps([step.id for step in model.steps])
+    intro = {lang: text.html(text.head) for lang, text in words.items()}  # first: words are marked as one reads
     steps = tuple(_step(step, words, cgroup, model.setup) for step in model.steps)
     return Lesson(
         number=int(name[1]),
@@ -79,7 +92,7 @@ def lesson(folder: Path, cgroup: str = CGROUPS[-1]) -> Lesson:
         minutes=model.minutes,
         title={lang: markup.plain(text.head.title) for lang, text in words.items()},
         question={lang: text.question for lang, text in words.items()},
-        intro={lang: text.html(text.head) for lang, text in words.items()},
+        intro=intro,
         outro={lang: text.html(text.outro) for lang, text in words.items()},
         notes={lang: text.joined(text.head, "notes") for lang, text in words.items()},
         steps=steps,
@@ -102,8 +115,9 @@ class _StepWords:
 class _Words:
     """One language's file of one lesson."""
 
-    def __init__(self, folder: Path, lang: str, cgroup: str) -> None:
-        self.folder, self.lang, self.cgroup = folder, lang, cgroup
+    def __init__(self, folder: Path, terms: Terms, cgroup: str) -> None:
+        self.folder, self.terms, self.cgroup = folder, terms, cgroup
+        self.lang = lang = terms.lang
         self.name = f"{folder.name}/{lang}.md"
         found = lesson_text.sections(bounded.text(folder / f"{lang}.md", self.name), self.name)
         self.head = found[0]
@@ -135,9 +149,11 @@ class _Words:
         if len(here) < len(ids):
             raise LessonError(self.name, 0, f"has no step {{#{ids[len(here)]}}}; expected it, as in lesson.yaml")
 
-    def render(self, chunk: Chunk, prefix: str = "block", first: int = 1) -> markup.Rendered:
+    def render(
+        self, chunk: Chunk, prefix: str = "block", first: int = 1, terms: Terms | None = None
+    ) -> markup.Rendered:
         """A chunk's Markdown. Raises LessonError at its first problem."""
-        return self._sound(markup.render(chunk.text, line=chunk.line, prefix=prefix, first=first))
+        return self._sound(markup.render(chunk.text, line=chunk.line, prefix=prefix, first=first, terms=terms))
 
     def line(self, text: str, line: int) -> str:
         """A one-line text as HTML."""
@@ -153,13 +169,14 @@ class _Words:
         """The section's text in reading order, and its command blocks numbered through."""
         parts: list[Part] = []
         blocks: list[Block] = []
+        terms = self.terms.step()
         for chunk in section.chunks:
             if chunk.kind == "predict":
                 parts.append(Part("predict", ref=chunk.arg))
             elif chunk.kind == "figure":
                 parts.append(Part("html", self._figure(chunk)))
             elif chunk.kind in ("text", "ask", "see"):
-                rendered = self.render(chunk, prefix, len(blocks) + 1)
+                rendered = self.render(chunk, prefix, len(blocks) + 1, terms)
                 blocks += rendered.blocks
                 html = (
                     rendered.html

@@ -7,6 +7,7 @@ CommonMark and tables through markdown-it-py with raw HTML and images off (figur
     ```output           what the machine answers
     :ns[uts]            the mark of a kind of namespace: letter, word, colour by class
     :key[Ctrl-C]        a key
+    :term[shared|layer] a word of the glossary (`web.glossary`), which are also found by themselves
 
 Links go to http(s), to a place in the page or to another page of ours; anything else stays plain text. Between two
 Japanese characters a line break in the source is no space in the page. This module does not know lessons, files or
@@ -17,7 +18,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Iterator, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from html import escape, unescape
 from typing import Any
@@ -28,6 +29,8 @@ from markdown_it.rules_core import StateCore
 from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
 
+from web.bounded import nearest
+from web.glossary import Terms
 from web.lesson_model import Block
 
 NAMESPACES = {"user": "U", "pid": "P", "mnt": "M", "net": "N", "uts": "H", "ipc": "I", "cgroup": "C", "time": "T"}
@@ -36,7 +39,7 @@ NAMESPACES = {"user": "U", "pid": "P", "mnt": "M", "net": "N", "uts": "H", "ipc"
 MODES = ("run", "copy", "edit")
 PLAIN_LANGUAGES = ("", "text", "sh", "c", "python", "yaml")
 
-_ROLE = re.compile(r":(ns|key)\[([^\]\n]{1,60})\]")
+_ROLE = re.compile(r":(ns|key|term)\[([^\]\n]{1,60})\]")
 _LINK = re.compile(r"(?:https?://|#|\.{0,2}/)[^\s]*", re.IGNORECASE)
 _TERMINAL = re.compile(r"[a-z][a-z0-9-]{0,15}")
 
@@ -50,16 +53,17 @@ class Rendered:
     problems: list[tuple[int, str]] = field(default_factory=list)
 
 
-def render(text: str, *, line: int = 1, prefix: str = "block", first: int = 1) -> Rendered:
+def render(text: str, *, line: int = 1, prefix: str = "block", first: int = 1, terms: Terms | None = None) -> Rendered:
     """Markdown to HTML.
 
     Args:
         text: Markdown, newlines as "\\n".
         line: the line in its file at which `text` begins, for problems and blocks.
         prefix, first: command blocks get the ids `prefix-first`, `prefix-(first+1)`, …
+        terms: the words of the glossary to mark; it remembers which were.
     """
     out = Rendered("")
-    env: MutableMapping[str, Any] = {"out": out, "line": line, "prefix": prefix, "next": first}
+    env: MutableMapping[str, Any] = {"out": out, "line": line, "prefix": prefix, "next": first, "terms": terms}
     out.html = _MARKDOWN.render(text, env)
     return out
 
@@ -120,11 +124,62 @@ def _role(state: StateInline, silent: bool) -> bool:
                 (state.env["line"], f":ns[{word}]: expected one of {', '.join(NAMESPACES)}")
             )
         return False
+    if name == "term" and not _known(word, state, silent):
+        return False
     if not silent:
         token = state.push("html_inline", "", 0)
-        token.content = mark(word) if name == "ns" else f"<kbd>{escape(word)}</kbd>"
+        shown, _, ref = word.partition("|")
+        match name:
+            case "ns":
+                token.content = mark(word)
+            case "key":
+                token.content = f"<kbd>{escape(word)}</kbd>"
+            case _:
+                token.content = term(shown, ref)
     state.pos = found.end()
     return True
+
+
+def term(shown: str, ref: str) -> str:
+    """A word that says what it is when it is pressed."""
+    attributes = f'type="button" class="term" data-term="{escape(ref)}" aria-haspopup="dialog"'
+    return f"<button {attributes}>{escape(shown, quote=False)}</button>"
+
+
+def _known(word: str, state: StateInline, silent: bool) -> bool:
+    """Whether `shown|id` names a word of the glossary; else it is reported."""
+    terms: Terms | None = state.env.get("terms")
+    shown, _, ref = word.partition("|")
+    if terms is None:
+        return bool(shown and ref)
+    if shown and ref in terms.glossary.by_id:
+        terms.first(terms.glossary.by_id[ref])
+        return True
+    if not silent:
+        said = f":term[{word}]: expected shown text|id of glossary.yaml{nearest(ref, terms.glossary.by_id)}"
+        state.env["out"].problems.append((state.env["line"], said))
+    return False
+
+
+def _mark_terms(state: StateCore) -> None:
+    """Core rule: words of the glossary in running text, not in headings and links."""
+    terms: Terms | None = state.env.get("terms")
+    if terms is None:
+        return
+    for before, token in zip([None, *state.tokens], state.tokens, strict=False):
+        if token.type == "inline" and not (before and before.type == "heading_open"):
+            token.children = list(_marked(token.children or [], terms))
+
+
+def _marked(children: Sequence[Token], terms: Terms) -> Iterator[Token]:
+    links = 0
+    for child in children:
+        links += {"link_open": 1, "link_close": -1}.get(child.type, 0)
+        if child.type != "text" or links:
+            yield child
+            continue
+        for piece, ref in terms.pieces(child.content):
+            yield Token("html_inline", "", 0, content=term(piece, ref)) if ref else Token("text", "", 0, content=piece)
 
 
 def _link_open(
@@ -162,6 +217,7 @@ def _markdown() -> MarkdownIt:
     markdown = MarkdownIt("commonmark", {"html": False}).enable("table").disable(["image", "html_block", "html_inline"])
     markdown.inline.ruler.before("emphasis", "role", _role)
     markdown.core.ruler.push("japanese_lines", _join_japanese_lines)
+    markdown.core.ruler.push("terms", _mark_terms)
     markdown.validateLink = _allowed_link  # type: ignore[method-assign]  # the documented way to set a policy
     markdown.add_render_rule("fence", _fence)
     markdown.add_render_rule("link_open", _link_open)

@@ -7,6 +7,7 @@ by the server (`web/serve.py`) or a test; before `start()` nothing runs and the 
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -14,7 +15,7 @@ from flask import Flask, current_app
 
 from engine.client import Disconnected, Lab
 from engine.errors import EngineError, NotFound
-from web import lessons
+from web import glossary, lessons
 from web.actions import Actions
 from web.auth import Auth, Solo
 from web.background import Background
@@ -22,8 +23,10 @@ from web.bringing import Bringing
 from web.checks import Checks
 from web.database import migrate, open_database
 from web.engine import MeteredClient
+from web.glossary import Glossary
 from web.i18n import Translations
 from web.labs import LearnerLabs, lab_json
+from web.lesson_model import LessonError
 from web.metrics import Metrics
 from web.paths import Paths
 from web.progress import Progress
@@ -58,6 +61,7 @@ class Services:
         self.catalogue = lessons.load(self.paths.lessons)
         for error in self.catalogue.errors:
             _log.error("lesson_left_out", file=error.file, line=error.line, expected=error.expected)
+        self.glossary = self._words_of(self.paths.lessons)
         self.metrics = Metrics()
         self.database = open_database(settings.sqlalchemy_url)
         migrate(self.database, self.paths.migrations)
@@ -81,6 +85,14 @@ class Services:
         self._ended = threading.Event()
         self._open_sockets(app)
         app.extensions[_EXTENSION] = self
+
+    @staticmethod
+    def _words_of(lessons_folder: Path) -> Glossary:
+        """The glossary; a mistake in it is among those of the catalogue already."""
+        try:
+            return glossary.load(lessons_folder)
+        except LessonError:
+            return Glossary()
 
     def _open_sockets(self, app: Flask) -> None:
         self.socketio = make_socketio(

@@ -3,6 +3,7 @@
  * these, the address changes with it. Step, scroll, terminals and the connection stay as they are.
  */
 import { need } from "./dom.js";
+import { setGlossary } from "./glossary.js";
 import { setStrings, t } from "./strings.js";
 
 /** @param {import("./page.js").Page} page */
@@ -48,6 +49,7 @@ function put(other, link, page) {
   }
   document.title = other.title;
   if (boot.lesson) page.course.lesson.steps = boot.lesson.steps;
+  setGlossary(boot);
   setStrings(boot.lang, boot.strings);
   page.steps.mount();
   text.scrollTop = scroll * text.scrollHeight;

@@ -8,6 +8,7 @@ import { Connection, Trouble } from "./connection.js";
 import { Course } from "./course.js";
 import { Deck } from "./deck.js";
 import { need } from "./dom.js";
+import { mountGlossary } from "./glossary.js";
 import { mountKeys } from "./keys.js";
 import { LabLine } from "./labline.js";
 import { mountLanguage } from "./language.js";
@@ -43,6 +44,7 @@ export class Page {
     this.panes.mount();
     this.panes.draw();
     this.line = new LabLine(need("#line"), this);
+    mountGlossary(boot);
     mountKeys(this);
     followJourney(this);
     mountLanguage(this);

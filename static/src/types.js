@@ -107,6 +107,8 @@
  * @property {string} token_url
  * @property {{path: string, namespace: string}} socket
  * @property {Record<string, string>} strings
+ * @property {Record<string, {word: string, other: string, says: string}>} [glossary]  by id
+ * @property {string} [glossary_url]
  * @property {{id: string, slug: string, number: number, minutes: number, steps: StepInfo[]}} [lesson]
  * @property {{steps: Record<string, StepProgress>}} [progress]
  */

@@ -75,8 +75,18 @@ def lesson(lang: str, slug: str) -> str | Response:
         "id": found.id, "slug": found.slug, "number": found.number, "minutes": found.minutes,
         "steps": [model.step_boot(one) for one in steps],
     }  # fmt: skip
+    given["boot"]["glossary"] = here.glossary.page(lang)
+    given["boot"]["glossary_url"] = url_for("pages.glossary", lang=lang)
     given["boot"]["progress"] = {"lesson": found.id, "steps": {id: one.as_json() for id, one in known.items()}}
     return render_template("lesson.html", **given, lesson=about(found, lang), steps=steps, **neighbours(found, lang))
+
+
+@pages.get(f"/{LANG}/glossary/")
+def glossary(lang: str) -> str:
+    """Every word and what it is, in both languages."""
+    entries = services().glossary.entries
+    words = sorted(entries, key=lambda entry: entry.word["en"].casefold()) if lang == "en" else entries
+    return render_template("glossary.html", words=words)
 
 
 @pages.get(f"/{LANG}/source/<path:path>")
