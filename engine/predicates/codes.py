@@ -36,6 +36,8 @@ CODES: dict[str, tuple[str, ...]] = {
     "state_other": ("state", "wanted", "pid", "comm"),
     # It has capabilities besides those wanted, or not all of them; names without CAP_.
     "caps_other": ("extra", "missing", "pid", "comm"),
+    # Its mount namespace has the lab host's root.
+    "root_of_lab": ("pid", "comm"),
     # It lies in another cgroup.
     "cgroup_other": ("cgroup", "wanted", "pid", "comm"),
     # In its own pid namespace, but /proc is the outer one; `have` tells whether it has a mount table of its own.

@@ -27,6 +27,7 @@ CONDITIONS: dict[str, Argument] = {
     "comm": Argument(arg.text),
     "state": Argument(arg.text),
     "caps": Argument(arg.capabilities),
+    "own_root": Argument(arg.flag),
 }
 
 
@@ -36,7 +37,8 @@ def process_in_ns(world: World, args: Args) -> Result:
     Arguments: differs, same: kinds in which it is (not) in another namespace than the lab; nspid: what it calls itself;
     hostname: of its uts namespace; own_proc: its /proc shows its own pid namespace; uid_map: lines, `*` for any number;
     cgroup: below the learner's; link_up: a link of its network namespace that is up; comm: the program; state: a letter
-    of ps(1), T being stopped; caps: its effective capabilities, these and no others.
+    of ps(1), T being stopped; caps: its effective capabilities, these and no others; own_root: the root of its mount
+    namespace is not the lab's (chroot alone changes no mount namespace).
 
     Example:
         {process_in_ns: {differs: [uts, pid, mnt, ipc, net, user], hostname: box, nspid: 1, own_proc: true}}
@@ -186,11 +188,19 @@ def _caps(world: World, process: Process, wanted: int) -> tuple[int, Result] | N
     return 1, fails("caps_other", extra=extra, missing=missing, pid=process.nspid[0], comm=process.comm)
 
 
+def _own_root(world: World, process: Process, wanted: bool) -> tuple[int, Result] | None:
+    here, lab = (world.uppermost(mnt, "/") for mnt in (process.ns["mnt"], world.lab.get("mnt", 0)))
+    if (here is not None and (lab is None or here.device != lab.device)) == wanted:
+        return None
+    return 1, fails("root_of_lab", pid=process.nspid[0], comm=process.comm)
+
+
 _CONDITIONS: dict[str, Callable[[World, Process, Any], tuple[int, Result] | None]] = {
     "differs": _differs,
     "same": _same,
     "nspid": _nspid,
     "hostname": _hostname,
+    "own_root": _own_root,
     "own_proc": _own_proc,
     "uid_map": _uid_map,
     "cgroup": _cgroup,

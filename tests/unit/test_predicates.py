@@ -52,6 +52,7 @@ def test_all_conditions_must_hold_for_one_and_the_same_process() -> None:
         ({"link_up": "eth0"}, "link_absent", {"name": "eth0"}),
         ({"link_up": "lo"}, "link_down", {"name": "lo"}),
         ({"comm": "sleep"}, "comm_other", {"comm": "bash", "wanted": "sleep"}),
+        ({"own_root": True}, "root_of_lab", {"comm": "bash"}),
         ({"state": "T"}, "state_other", {"state": "S", "wanted": "T"}),
         ({"caps": ["kill", "CHOWN"]}, "caps_other", {"extra": [], "missing": ["CHOWN", "KILL"]}),
     ],
