@@ -82,7 +82,7 @@ export class CgroupsView extends LiveView {
     if (!this.history.groups.size)
       return this.canvas.replaceChildren(h("p", { class: "view-empty" }, t("views.empty")));
     const asTable = prefs.view === "table";
-    this.canvas.classList.toggle("as-table", asTable);
+    this.asTable(asTable);
     if (asTable) return this.canvas.replaceChildren(drawTable(this.history, (key) => this.fresh(key)));
     if (this.tree.parentElement !== this.canvas || this.canvas.childElementCount > 1)
       this.canvas.replaceChildren(this.tree);
@@ -107,16 +107,12 @@ export class CgroupsView extends LiveView {
       row.close();
       this.rows.delete(path);
     }
-    /** @type {Map<Element, number>} how many rows stand in each place already */
-    const filled = new Map();
-    for (const past of all) {
+    for (const [at, past] of all.entries()) {
       const row = this.rowOf(past.path);
-      const [place, level] = this.placeOf(past.path);
-      const at = filled.get(place) ?? 0;
-      if (place.children[at] !== row.item) place.insertBefore(row.item, place.children[at] ?? null);
-      filled.set(place, at + 1);
+      // Only what stands elsewhere is moved: moving takes the focus.
+      if (this.tree.children[at] !== row.item) this.tree.insertBefore(row.item, this.tree.children[at] ?? null);
       const look = { open: past.path === this.open, scale: mapScale(), colours: this.colours, stamp };
-      row.draw(past, this.history, level, look, (key) => this.fresh(key));
+      row.draw(past, this.history, this.levelOf(past.path), look, (key) => this.fresh(key));
     }
   }
 
@@ -129,17 +125,11 @@ export class CgroupsView extends LiveView {
     return row;
   }
 
-  /** Where a group's row goes, and on which level of the tree. @param {string} path @returns {[HTMLElement, number]} */
-  placeOf(path) {
+  /** On which level of the tree a group stands; one whose parent is not shown stands below the next that is. @param {string} path */
+  levelOf(path) {
     let level = 1;
-    /** @type {Row | undefined} */
-    let parent;
-    for (let up = parentOf(path); up; up = parentOf(up)) {
-      const row = this.rows.get(up);
-      parent ??= row;
-      if (row) level += 1;
-    }
-    return [parent?.inside ?? this.tree, level];
+    for (let up = parentOf(path); up; up = parentOf(up)) if (this.rows.has(up)) level += 1;
+    return level;
   }
 
   /** @param {string} path */

@@ -114,11 +114,18 @@ export class LiveView {
       const seconds = this.news.age(key);
       return seconds === null ? "" : t("views.new", { seconds });
     };
-    if (this.canvas.classList.contains("as-table") === drawing) this.canvas.scrollTop = 0;
-    this.canvas.classList.toggle("as-table", !drawing);
+    this.asTable(!drawing);
     this.keys.keep(() => this.canvas.replaceChildren(drawing ? this.drawing(seen, fresh) : this.table(seen, fresh)));
     for (const item of this.canvas.querySelectorAll("[data-key].fresh"))
       item.classList.toggle("came", this.hasCome(item.getAttribute("data-key") ?? ""));
+  }
+
+  /** A table has nothing in it that takes the focus, so its frame does: it can be scrolled by keys. @param {boolean} yes */
+  asTable(yes) {
+    if (this.canvas.classList.contains("as-table") !== yes) this.canvas.scrollTop = 0;
+    this.canvas.classList.toggle("as-table", yes);
+    if (yes) this.canvas.tabIndex = 0;
+    else this.canvas.removeAttribute("tabindex");
   }
 
   /** Whether this very drawing shows it for the first time: it fades in, all else stands still. @param {string} key */

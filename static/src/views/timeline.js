@@ -83,13 +83,11 @@ export class TimelineView extends LiveView {
     const { number, state, step } = span;
     const text = sentence(span);
     const took = duration(span);
-    const name = [`${number}. ${step.kind}`, took, t(`timeline.by_${step.where}`), text, step.man];
     const item = {
       class: `tl-step ${state}`,
       role: "treeitem",
       tabindex: -1,
       "aria-level": 1,
-      "aria-label": name.join(", "),
       "data-key": `step:${number}`,
     };
     return h(
@@ -99,6 +97,7 @@ export class TimelineView extends LiveView {
       h("code", { class: "tl-kind" }, step.kind),
       this.bar(span, total, width),
       h("span", { class: "tl-time" }, state === "failed" ? `✕ ${took}` : took),
+      h("span", { class: "unseen" }, t(`timeline.by_${step.where}`)),
       h("span", { class: "tl-text" }, ...step.kinds.map((kind) => chip(kind)), step.kinds.length ? " " : "", text),
       h("cite", { class: "tl-man" }, step.man),
     );

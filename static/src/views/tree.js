@@ -54,13 +54,21 @@ export class TreeKeys {
       ArrowUp: items[at - 1],
       Home: items[0],
       End: items.at(-1),
-      ArrowLeft: items[at].parentElement?.closest("[role=treeitem]"),
-      ArrowRight: items[at].querySelector("[role=treeitem]"),
+      ArrowLeft: items
+        .slice(0, at)
+        .reverse()
+        .find((item) => level(item) < level(items[at])),
+      ArrowRight: items[at + 1] && level(items[at + 1]) > level(items[at]) ? items[at + 1] : undefined,
     }[event.key];
     if (!(event.key.startsWith("Arrow") || event.key === "Home" || event.key === "End")) return;
     event.preventDefault();
-    if (to && canFocus(to)) to.focus();
+    to?.focus();
   }
+}
+
+/** Items stand in one another, or one below the other: their level says what belongs to what. @param {Element} item */
+function level(item) {
+  return Number(item.getAttribute("aria-level"));
 }
 
 /** @param {Element} item @returns {item is HTMLElement | SVGElement} */

@@ -68,7 +68,7 @@ export class Chart {
     this.marks = marks.filter((mark) => mark.at > now - WINDOW_S);
     const size = { width, height: Math.round((look.open ? 112 : 40) * look.scale) };
     const data = columns(past, KINDS[this.name], now);
-    const wanted = `${look.open} ${look.stamp}`;
+    const wanted = `${look.open} ${look.stamp} ${width < 170 * look.scale}`;
     if (this.plot && this.made === wanted) {
       if (this.plot.width !== size.width || this.plot.height !== size.height) this.plot.setSize(size);
       this.plot.setData(data);
@@ -104,7 +104,7 @@ export class Chart {
           ...axis,
           size: 16 * scale,
           grid: { show: false },
-          splits: () => [this.now - 40, this.now - 20],
+          splits: () => (size.width < 170 * scale ? [30] : [40, 20]).map((ago) => this.now - ago),
           values: (_, splits) => splits.map((at) => `${Math.round(at - this.now)} s`),
         },
         {

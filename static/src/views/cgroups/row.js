@@ -5,7 +5,7 @@
 import { h } from "../../dom.js";
 import { t } from "../../strings.js";
 import { Chart } from "./chart.js";
-import { CHARTS, head, limitWord, moment, nameOf, phrase, processes, sentenceOf } from "./words.js";
+import { CHARTS, head, limitWord, moment, nameOf, phrase, processes } from "./words.js";
 
 /** @typedef {import("./history.js").Past} Past */
 /** @typedef {import("./history.js").History} History */
@@ -17,29 +17,38 @@ import { CHARTS, head, limitWord, moment, nameOf, phrase, processes, sentenceOf 
 /** Marks in the list of the open group. */
 const LISTED = 6;
 
+/** rows so far: each has an id */
+let made = 0;
+
 export class Row {
   /** @param {string} path @param {() => void} onOpen */
   constructor(path, onOpen) {
     this.path = path;
     this.label = h("div", { class: "cg-label" });
     this.list = h("ol", { class: "cg-marks" });
-    this.inside = h("div", { role: "group", class: "cg-inside" });
     /** @type {Map<ChartName, {cell: HTMLElement, head: HTMLElement, chart: Chart}>} */
     this.cells = new Map();
-    const line = h("div", { class: "cg-row", onclick: onOpen }, this.label);
+    const id = `cg-row-${++made}`;
+    this.list.id = `${id}-marks`;
+    const line = h("div", { class: "cg-row", id, onclick: onOpen }, this.label);
     for (const name of CHARTS) {
       const top = h("p", { class: "cg-head" });
       const host = h("div", { class: "cg-chart", "aria-hidden": "true" });
       const cell = h("div", { class: `cg-cell cg-${name}` }, top, host);
       this.cells.set(name, { cell, head: top, chart: new Chart(name, host) });
-      line.append(cell);
+      line.append(" ", cell); // a space, so that the name of the item is what is read on the screen
     }
     this.item = h(
       "div",
-      { role: "treeitem", tabindex: -1, class: "cg-item item", "data-key": `group:${path}` },
+      {
+        role: "treeitem",
+        tabindex: -1,
+        class: "cg-item item",
+        "aria-labelledby": `${id} ${id}-marks`,
+        "data-key": `group:${path}`,
+      },
       line,
       this.list,
-      this.inside,
     );
   }
 
@@ -56,13 +65,12 @@ export class Row {
     this.item.classList.toggle("open", look.open);
     const { now } = past;
     this.label.replaceChildren(
-      h("b", { class: "cg-name", title: this.path }, nameOf(this.path)),
+      h("b", { class: "cg-name" }, nameOf(this.path)),
+      " ",
       h("span", { class: "cg-count" }, t("cgroups.processes", { count: processes(past) })),
       now.frozen ? h("span", { class: "cg-state" }, t("cgroups.frozen")) : "",
       news ? h("span", { class: "cg-news" }, news) : "",
     );
-    const said = [t("cgroups.group", { name: nameOf(this.path), count: processes(past) })];
-    if (now.frozen) said.push(t("cgroups.frozen"));
     for (const [name, { cell, head: top, chart }] of this.cells) {
       const told = head(name, past);
       cell.classList.toggle("absent", !told);
@@ -72,11 +80,9 @@ export class Row {
         chart.close();
         continue;
       }
-      said.push(`${title} ${sentenceOf(told)}`);
       top.replaceChildren(...this.headOf(title, told, fresh));
       chart.draw(past, history.marksOf(this.path, name), history.now(), look);
     }
-    this.item.setAttribute("aria-label", [...said, news].filter(Boolean).join(", "));
     this.drawMarks(look.open ? merged(history.marks.filter((mark) => mark.path === this.path)).slice(-LISTED) : []);
   }
 
@@ -102,7 +108,7 @@ export class Row {
         ` ${mark.limit ? "" : "✕ "}${phrase(mark.what, mark.value)}`,
       ),
     );
-    this.list.replaceChildren(...items.reverse());
+    this.list.replaceChildren(...items.reverse().flatMap((item) => [" ", item]));
   }
 
   close() {
