@@ -21,7 +21,9 @@ from types import FrameType
 from typing import Any
 
 from gunicorn.app.base import BaseApplication
+from gunicorn.arbiter import Arbiter
 
+from engine.errors import EngineError
 from web import logs
 from web.application import create_app
 from web.services import Services
@@ -72,7 +74,11 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn is untyped
 
     def load(self) -> Any:
         """In the worker: threads and database connections do not survive a fork."""
-        app = create_app(self._settings)
+        try:
+            app = create_app(self._settings)
+        except EngineError as error:
+            print(f"{error.message}\n{error.hint}", file=sys.stderr, flush=True)
+            sys.exit(Arbiter.APP_LOAD_ERROR)  # gunicorn ends, instead of trying again and again
         self.services = app.extensions["hako"]
         self.services.start()
         return app

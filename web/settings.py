@@ -30,7 +30,7 @@ class WebSettings(BaseSettings):
     data: Path = Path("/var/lib/hako/web")
     #: The engine's door: lab verbs only.
     lab_socket: Path = Path("/run/hako/lab.sock")
-    #: Empty: SQLite in `data`. Otherwise any SQLAlchemy URL (`postgresql+psycopg://…`).
+    #: Empty: SQLite in `data`. Otherwise PostgreSQL (`postgresql://…`), or any SQLAlchemy URL whose driver is there.
     database_url: str = Field(default="", validation_alias="DATABASE_URL")
     #: Content and built files; empty: found beside the package (`web/paths.py`).
     lessons: Path | None = None
@@ -90,5 +90,8 @@ class WebSettings(BaseSettings):
 
     @property
     def sqlalchemy_url(self) -> str:
-        """The database this process uses."""
+        """The database this process uses. Of PostgreSQL every way to write it means the driver that is installed."""
+        scheme, colon, rest = self.database_url.partition(":")
+        if scheme in ("postgres", "postgresql"):
+            return f"postgresql+psycopg{colon}{rest}"
         return self.database_url or f"sqlite:///{self.data / 'progress.sqlite3'}"

@@ -17,6 +17,7 @@ import requests
 
 from tests.web.fake_engine import FakeEngine
 from tests.web.lab_client import OPENED, Browser, until
+from tests.web.postgres import Postgres
 
 LESSONS = Path(__file__).parent / "lessons"
 
@@ -143,6 +144,13 @@ def closed() -> Iterator[None]:
     yield
     while OPENED:
         OPENED.pop()()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server, started when the first test asks for it."""
+    with Postgres() as server:
+        yield server
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Engine, insert, text
 from sqlalchemy.exc import IntegrityError
 
+from tests.web.postgres import Postgres
 from web.database import migrate, open_database
 from web.paths import Paths
 from web.progress import Progress
@@ -21,10 +22,15 @@ from web.tables import learner, metadata
 MIGRATIONS = Paths.of(WebSettings()).migrations
 
 
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Engine]:
-    """A migrated SQLite file."""
-    engine = open_database(f"sqlite:///{tmp_path / 'p.sqlite3'}")
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    """A migrated database: a SQLite file, then one of a real PostgreSQL."""
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path / 'p.sqlite3'}"
+    else:
+        postgres: Postgres = request.getfixturevalue("postgres")
+        url = postgres.url(postgres.database())
+    engine = open_database(url)
     migrate(engine, MIGRATIONS)
     yield engine
     engine.dispose()
@@ -48,6 +54,7 @@ def test_migrating_again_changes_nothing(database: Engine) -> None:
     migrate(database, MIGRATIONS)
 
 
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_sqlite_is_set_up_for_threads(database: Engine) -> None:
     """WAL and foreign keys are off unless asked for."""
     with database.connect() as connection:
