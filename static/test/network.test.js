@@ -75,7 +75,13 @@ test("a peer that was not seen is no cable", () => {
   one.links[10][2].peer = { net: 99, name: "eth0" };
   assert.equal(graph(one).cables.length, 2); // the other end still names it
   one.links[20][0].peer = null;
+  one.links[10][2].peer = null;
   assert.equal(graph(one).cables.length, 1);
+  const leads = graph(one).nets[0].nodes.filter((node) => node.outside);
+  assert.deepEqual(
+    leads.map((node) => node.link.name),
+    ["eth0"],
+  );
 });
 
 test("an address alone is told as that, a new link only by its name", () => {

@@ -4,11 +4,18 @@ import { t } from "../strings.js";
 import { drawBlock, EM, layersTable, patterns, wordIn } from "./layers/draw.js";
 import { layout, PAD } from "./layers/layout.js";
 import { keysOf, stacks } from "./layers/model.js";
-import { LiveView, mapScale } from "./live.js";
+import { headOf } from "./layers/words.js";
+import { mapScale } from "./live.js";
+import { SteadyView } from "./steady.js";
 
 /** @typedef {import("../types.js").Observation} Observation */
 
-export class LayersView extends LiveView {
+export class LayersView extends SteadyView {
+  /** @override @param {Observation} seen */
+  drawn(seen) {
+    return [seen.layers, seen.layers?.unions.map((union) => headOf(union, seen))];
+  }
+
   /** @override @param {Observation} seen */
   things(seen) {
     return keysOf(seen);

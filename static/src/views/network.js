@@ -1,20 +1,26 @@
 /** The network view: network namespaces as boxes, their links as lines in them, veth pairs as cables between. */
 import { svg } from "../dom.js";
 import { t } from "../strings.js";
-import { LiveView, mapScale } from "./live.js";
+import { mapScale } from "./live.js";
 import { drawNetwork, networkTable } from "./network/draw.js";
 import { LINE, layout, PAD } from "./network/layout.js";
 import { graph, keysOf, namesOf } from "./network/model.js";
 import { line, namesFor, titleOf } from "./network/words.js";
+import { SteadyView } from "./steady.js";
 
 /** @typedef {import("../types.js").Observation} Observation */
 
-export class NetworkView extends LiveView {
+export class NetworkView extends SteadyView {
   /** @param {HTMLElement} element */
   constructor(element) {
     super(element);
     for (const event of ["focusin", "pointerover"])
       this.canvas.addEventListener(event, ({ target }) => this.light(/** @type {Element} */ (target)));
+  }
+
+  /** @override @param {Observation} seen */
+  drawn(seen) {
+    return graph(seen).nets.map((net) => [titleOf(net, seen), net.column, net.nodes]);
   }
 
   /** @override @param {Observation} seen */

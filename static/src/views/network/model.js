@@ -64,7 +64,9 @@ function node(namespace, link, port) {
   const facts = { [`${key} ${link.up ? "up" : "down"}`]: link.up ? "up" : "down" };
   for (const address of link.addresses) facts[`${key} ${address}`] = address;
   if (link.master) facts[`${key} → ${link.master}`] = `→ ${link.master}`;
-  return { key, link, port, outside: namespace.of_lab && link.kind === "veth" && !link.peer, facts };
+  // A lab is born with one veth, eth0, whose other end the machine has; of any other the far end is just not seen.
+  const outside = namespace.of_lab && link.kind === "veth" && link.name === "eth0" && !link.peer;
+  return { key, link, port, outside, facts };
 }
 
 /** A pair is one cable, told by whichever end comes first. @param {Net[]} nets @returns {Cable[]} */

@@ -64,6 +64,8 @@ export function cableEnd(node, { nets, seen }) {
     ? t("views.cable_to", { name: plain(link.peer.name, 15), net: far ? nickname(far, seen) : String(link.peer.net) })
     : outside
       ? t("views.cable_out")
-      : "";
+      : link.kind === "veth"
+        ? t("views.cable_unseen")
+        : "";
   return [bridge, peer].filter(Boolean).join(", ");
 }
