@@ -161,11 +161,11 @@ class Service(mfusepy.Operations):  # type: ignore[misc]
             os.chown(held, uid, gid)
         return 0
 
-    def utimens(self, path: str | None, times: Times = (None, None), fh: int | None = None) -> int:
+    def utimens(self, path: str | None, times: Times | None = None, fh: int | None = None) -> int:
         """utimensat(2): nanoseconds, None for now, -1 for a time that stays."""
         with self._changed(path) as held:
             seen, now = os.stat(held), time.time_ns()
-            both = zip(times, (seen.st_atime_ns, seen.st_mtime_ns), strict=True)
+            both = zip(times or (None, None), (seen.st_atime_ns, seen.st_mtime_ns), strict=True)
             access, change = (now if wanted is None else old if wanted < 0 else wanted for wanted, old in both)
             os.utime(held, ns=(access, change))
         return 0
