@@ -281,6 +281,30 @@ def test_times_and_owners(tmp_path: Path) -> None:
         assert (os.lstat(rw / "link").st_gid, os.readlink(union / "link")) == (34, "f")
 
 
+def test_a_copy_up_is_no_change_of_its_directory(tmp_path: Path) -> None:
+    """Directories come up with mode, owner, attributes and times, and keep these while a file in them comes up."""
+    rw, low = folders(tmp_path, "rw", "low")
+    (low / "a/b").mkdir(parents=True)
+    (low / "a/b/f").write_text("x")
+    os.chown(low / "a/b", 12, 34)
+    (low / "a/b").chmod(0o2751)
+    os.setxattr(low / "a/b", "user.colour", b"red")
+    for path in ("a/b", "a"):
+        os.utime(low / path, ns=(10**18, 10**18))
+    with mounted(tmp_path, br((rw, "rw"), (low, "ro"))) as union:
+        top = union.stat().st_mtime_ns
+        with (union / "a/b/f").open("a") as file:
+            file.write("y")
+        assert (rw / "a/b/f").read_text() == "xy"
+        seen = (union / "a/b").stat()
+        assert (seen.st_mode & 0o7777, seen.st_uid, seen.st_gid) == (0o2751, 12, 34)
+        assert os.getxattr(rw / "a/b", "user.colour") == b"red"
+        assert [(union / path).stat().st_mtime_ns for path in ("a", "a/b")] == [10**18, 10**18]
+        assert union.stat().st_mtime_ns == top
+        (union / "a/b/new").touch()
+        assert (union / "a/b").stat().st_mtime_ns != 10**18
+
+
 def test_a_rename_that_must_not_replace(tmp_path: Path) -> None:
     """mv(1) --no-clobber asks for RENAME_NOREPLACE: EEXIST, and both stay."""
     rw, low = folders(tmp_path, "rw", "low")

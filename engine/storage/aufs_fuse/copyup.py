@@ -12,6 +12,7 @@ import contextlib
 import os
 import secrets
 import stat
+from collections.abc import Iterator
 
 from engine.storage.aufs_fuse import marks
 from engine.storage.aufs_fuse.policies import Chooser
@@ -28,8 +29,9 @@ def make_parents(union: Union, target: int, path: str) -> None:
     make_parents(union, target, parent)
     entry = union.lookup(parent)
     fd = union.open[target].fd
-    os.mkdir(parent, 0o700, dir_fd=fd)
-    _copy_metadata(union, entry.at, target, parent, parent)
+    with _times_kept(fd, split(parent)[0]):
+        os.mkdir(parent, 0o700, dir_fd=fd)
+        _copy_metadata(union, entry.at, target, parent, parent)
 
 
 def writable(union: Union, chooser: Chooser, entry: Entry) -> int:
@@ -47,21 +49,32 @@ def writable(union: Union, chooser: Chooser, entry: Entry) -> int:
     seen = union.stat(entry.at, entry.path)
     if seen is None:
         raise FileNotFoundError(2, "the file went while it was copied up", entry.path)
-    if stat.S_ISDIR(seen.st_mode):
-        os.mkdir(entry.path, 0o700, dir_fd=union.open[target].fd)
-        _copy_metadata(union, entry.at, target, entry.path, entry.path)
-        return target
-    try:
-        _copy_content(union, entry.at, target, entry.path, new, seen)
-        _copy_metadata(union, entry.at, target, entry.path, new, seen)
-        fd = union.open[target].fd
-        os.rename(new, entry.path, src_dir_fd=fd, dst_dir_fd=fd)
-        union.copied(seen, target, entry.path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(new, dir_fd=union.open[target].fd)
-        raise
+    fd = union.open[target].fd
+    with _times_kept(fd, parent):
+        if stat.S_ISDIR(seen.st_mode):
+            os.mkdir(entry.path, 0o700, dir_fd=fd)
+            _copy_metadata(union, entry.at, target, entry.path, entry.path)
+            return target
+        try:
+            _copy_content(union, entry.at, target, entry.path, new, seen)
+            _copy_metadata(union, entry.at, target, entry.path, new, seen)
+            os.rename(new, entry.path, src_dir_fd=fd, dst_dir_fd=fd)
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(new, dir_fd=fd)
+            raise
+    union.copied(seen, target, entry.path)
     return target
+
+
+@contextlib.contextmanager
+def _times_kept(fd: int, path: str) -> Iterator[None]:
+    """A copy-up is no change of the directory it is in: its times are put back."""
+    seen = os.stat(path or ".", dir_fd=fd)
+    try:
+        yield
+    finally:
+        os.utime(path or ".", ns=(seen.st_atime_ns, seen.st_mtime_ns), dir_fd=fd)
 
 
 def _copy_content(union: Union, source: int, target: int, path: str, new: str, seen: os.stat_result) -> None:
