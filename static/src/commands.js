@@ -92,6 +92,7 @@ class Command {
       const text = (this.mode === "edit" ? this.text() : this.original).trimEnd();
       const quiet = () => frame.terminal?.quiet() ?? Promise.resolve();
       const typed = await inTurn(this.terminal, quiet, () => this.typeLines(text.split("\n"), quiet));
+      this.page.panes.look();
       this.say(t(typed ? "command.typed" : "command.typed_before", { terminal: this.terminal }));
     } catch (error) {
       const trouble = /** @type {import("./connection.js").Trouble} */ (error);

@@ -17,7 +17,7 @@ export class DeckTools {
       copy: iconButton("copy", "", () => void deck.copy()),
       smaller: iconButton("smaller", "", () => resize(-1)),
       larger: iconButton("larger", "", () => resize(1)),
-      maximize: iconButton("maximize", "", () => deck.page.maximize()),
+      maximize: iconButton("maximize", "", () => deck.page.maximize(), { "data-wide": true }),
     };
     const { new: add, beside, below, one, ...rest } = this.buttons;
     this.element = h(

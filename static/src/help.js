@@ -67,6 +67,7 @@ function showButton(step, page, said) {
           await page.connection.ask("solve", { step });
           await page.deck.ensure("show");
           page.deck.select("show", false);
+          page.panes.look();
           said.textContent = t("help.shown");
         } catch (error) {
           said.textContent = words(error);

@@ -1,9 +1,9 @@
 /**
  * The keyboard: few keys, none of a single letter. While a terminal has the focus every key goes to it, but for those that
- * lead out of it and those that arrange the page (`ofPage`). Also the dialog that lists them all, and the row of keys that a
- * phone's keyboard lacks.
+ * lead out of it and those that arrange the page (`ofPage`). Also the dialog that lists them all.
  */
 import { h, need } from "./dom.js";
+import { mountPhoneKeys } from "./phonekeys.js";
 import { onLanguage, t } from "./strings.js";
 import { setSize, size } from "./theme.js";
 
@@ -59,7 +59,7 @@ export function mountKeys(page) {
   need("#open-keys").addEventListener("click", () => dialog.showModal());
   need("#close-keys").addEventListener("click", () => dialog.close());
   document.addEventListener("keydown", (event) => onKey(event, page, dialog));
-  phoneKeys(page);
+  mountPhoneKeys(page);
 }
 
 /** @param {string} part @param {(string | string[])[][]} keys */
@@ -112,32 +112,4 @@ function outside(event, page, dialog) {
   if (event.altKey && event.key === "PageUp") return () => page.course.move(-1);
   if (event.ctrlKey && event.key === "/") return () => dialog.showModal();
   return null;
-}
-
-/** Ctrl holds for one letter; the others type at once. @param {import("./page.js").Page} page */
-function phoneKeys(page) {
-  const bar = need("#phone-keys");
-  const keys = {
-    Esc: "\x1b",
-    Tab: "\t",
-    "←": "\x1b[D",
-    "↓": "\x1b[B",
-    "↑": "\x1b[A",
-    "→": "\x1b[C",
-    "Ctrl-C": "\x03",
-    "Ctrl-D": "\x04",
-  };
-  for (const [name, text] of Object.entries(keys)) {
-    const type = () => {
-      page.deck.current()?.terminal?.term.input(text);
-      page.deck.current()?.terminal?.term.focus();
-    };
-    bar.append(
-      h(
-        "button",
-        { type: "button", onpointerdown: (/** @type {Event} */ event) => event.preventDefault(), onclick: type },
-        name,
-      ),
-    );
-  }
 }

@@ -67,6 +67,11 @@ export class Panes {
       tab.setAttribute("aria-selected", String(tab.getAttribute("data-pane") === pane));
   }
 
+  /** What was typed is to be seen: on a phone the terminals come to the front. */
+  look() {
+    if (matchMedia("(max-width: 720px)").matches) this.choose("terminals");
+  }
+
   /** At 1024 px the views are a drawer over the lower half of the text. @param {boolean} [open] */
   toggleDrawer(open = !this.work.classList.contains("drawer-open")) {
     this.work.classList.toggle("drawer-open", open);

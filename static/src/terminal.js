@@ -38,6 +38,8 @@ export class LabTerminal extends EventTarget {
     /** the engine's id for it; another id under the same name is another terminal */
     this.id = "";
     this.exited = false;
+    /** Ctrl of the row of keys is held: what to do when it is used up @type {(() => void) | null} */
+    this.heldCtrl = null;
     this.restoring = false;
     this.sent = { rows: 0, cols: 0 };
     /** Output may hold any address: only http(s) is offered, and the person sees it before it opens. */
@@ -129,7 +131,16 @@ export class LabTerminal extends EventTarget {
   input(text) {
     // Answers to old queries all start with ESC; a person's letters during the few ms of a replay are still sent.
     if (this.restoring || (this.stream.replaying && text.startsWith("\x1b"))) return;
-    for (const piece of pieces(text)) this.send(piece);
+    for (const piece of pieces(this.withCtrl(text))) this.send(piece);
+  }
+
+  /** The letter with Ctrl, where that is held. @param {string} text */
+  withCtrl(text) {
+    const used = this.heldCtrl;
+    if (!used || text.startsWith("\x1b")) return text;
+    this.heldCtrl = null;
+    used();
+    return /^[a-z@[\\\]^_]$/i.test(text) ? String.fromCharCode(text.toUpperCase().charCodeAt(0) & 0x1f) : text;
   }
 
   /** @param {Uint8Array} bytes at most 16 KiB, whole characters */
