@@ -10,6 +10,7 @@ silently, are an error. Lessons know no types but strings, numbers, booleans, li
 from __future__ import annotations
 
 import difflib
+import stat
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,8 @@ def text(path: Path, name: str) -> str:
         LessonError: missing, not a plain file, above MAX_BYTES, not UTF-8, or with control characters.
     """
     try:
+        if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():  # a pipe would keep us waiting for ever
+            raise LessonError(name, 0, "is not a plain file; expected one")
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except OSError as error:
@@ -51,6 +54,10 @@ def text(path: Path, name: str) -> str:
     content = content.replace("\r\n", "\n")
     for number, one in enumerate(content.split("\n"), 1):
         if any(ord(character) < 32 and character != "\t" for character in one):
+            if "\x1b" in one and _encoding_of(data):  # ISO-2022-JP is plain ASCII to look at, but for its escapes
+                raise LessonError(
+                    name, number, f"seems to be {_encoding_of(data)}; expected UTF-8: save the file as UTF-8"
+                )
             raise LessonError(name, number, "has a control character; expected text")
     return content
 
