@@ -74,6 +74,7 @@ test("an opaque directory hides what the layers below have in it", () => {
   assert.equal(states(rows.get("/old")), "opaque - covered");
   assert.equal(states(rows.get("/old/x")), "- - covered");
   assert.equal(rows.get("/old/x").visible, false);
+  assert.equal(rows.get("/old/x").layer, 2);
   assert.equal(rows.get("/old/y").visible, true);
 });
 

@@ -70,7 +70,7 @@ export function drawBlock(block, room, seen, fresh) {
     svg(
       "text",
       { x: 23, y: y + 15, class: union.of_lab ? "numbers" : null, "aria-hidden": "true" },
-      shorten(head, most),
+      shorten(headOf(union, seen, most), most),
     ),
   );
   if (news)
@@ -83,21 +83,22 @@ export function drawBlock(block, room, seen, fresh) {
     inside.append(drawRow(block, row, block.top + index * LINE, room, fresh));
   });
   if (rows.length) item.append(inside);
-  const foot = footOf(stack, block);
-  if (foot) item.append(svg("text", { class: "title", x: 4, y: block.top + rows.length * LINE + 16 }, foot));
+  footOf(stack, block.hidden).forEach((words, index) => {
+    item.append(svg("text", { class: "title", x: 4, y: block.top + (rows.length + index) * LINE + 16 }, words));
+  });
   return item;
 }
 
-/** @param {Stack} stack @param {Block} block */
-function footOf({ union, rows, left, cut }, { hidden }) {
-  if (union.of_lab) return "";
+/** What is not shown, a sentence each; layout.js leaves a line for each. @param {Stack} stack @param {number} hidden layers */
+function footOf({ union, rows, left, cut }, hidden) {
+  if (union.of_lab) return [];
   const parts = [
     !rows.length ? t("views.no_files") : "",
     left ? t("views.rows_left", { count: left }) : "",
     cut ? t("views.rows_cut") : "",
     hidden ? t("views.layers_left", { count: hidden }) : "",
   ];
-  return parts.filter(Boolean).join(" ");
+  return parts.filter(Boolean);
 }
 
 /** Behind the rows: a layer each, hatched where it is only read. @param {Block} block @param {Fresh} fresh @returns {SVGElement[]} */
@@ -213,13 +214,13 @@ export function layersTable(all, seen, fresh) {
       return h(
         "tr",
         { class: news ? "fresh" : null },
-        h("td", { class: "number" }, plain(row.path, 120)),
+        h("td", { class: "number path" }, plain(row.path, 120)),
         h("td", {}, [kindOf(row) || t(row.visible ? "views.seen" : "views.hidden"), news].filter(Boolean).join(" · ")),
-        h("td", {}, layerName(union, row.layer)),
-        h("td", {}, row.below === null ? "—" : layerName(union, row.below)),
+        h("td", { class: "path" }, layerName(union, row.layer)),
+        h("td", { class: "path" }, row.below === null ? "—" : layerName(union, row.below)),
       );
     });
-    const foot = footOf(stack, /** @type {Block} */ ({ hidden: 0 }));
+    const foot = footOf(stack, 0).join(" ");
     return [head, ...lines, foot ? h("tr", {}, h("td", { colspan: 4 }, foot)) : null];
   });
   const heads = [t("views.col_path"), t("views.col_what"), t("views.col_layer"), t("views.col_below")];

@@ -60,7 +60,8 @@ function measure(stack, room, words, y) {
     return column;
   });
   const head = union.of_lab ? LINE : (slim ? 2 : 3) * LINE + 4;
-  const foot = stack.left || stack.cut || (!rows.length && !union.of_lab) ? LINE : 0;
+  const sentences = [!rows.length, stack.left, stack.cut, count > fit].filter(Boolean).length;
+  const foot = union.of_lab ? 0 : sentences * LINE;
   const height = head + rows.length * LINE + foot + (union.of_lab ? 0 : PAD / 2);
   return { stack, y, height, top: y + head, name, columns, hidden: count - fit, slim, end: x };
 }

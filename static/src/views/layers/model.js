@@ -61,7 +61,8 @@ function stack(union, trees, room) {
   const all = [...new Set([...changes.keys(), ...maps.flatMap((map) => [...map.keys()])])].sort();
   const rows = all
     .filter((path, index) => told(path, all[index + 1], changes, maps))
-    .map((path) => row(union, path, maps, changes));
+    .map((path) => row(union, path, maps, changes))
+    .filter((one) => one.kind || one.cells.some(Boolean)); // a mark that AUFS was told not to heed is nothing
   const changed = rows.filter((one) => one.kind);
   // Of an image's hundreds of files none says more than another: a few, and how many there are.
   const most = rows.length - changed.length > room ? Math.max(0, FEW - changed.length) : room;
@@ -104,7 +105,7 @@ function row(union, path, maps, changes) {
     type: change?.type ?? maps.find((map) => map.has(path))?.get(path)?.type ?? "other",
     kind: change?.kind ?? "",
     visible: visible >= 0,
-    layer: change?.layer ?? Math.max(0, visible),
+    layer: change?.layer ?? (visible >= 0 ? visible : Math.max(0, cells.findIndex(Boolean))),
     below: change?.below ?? null,
     cells,
   };

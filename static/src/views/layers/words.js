@@ -1,6 +1,7 @@
 /** What is written in the layers drawing. Paths are a learner's: plain text, cut at the front, where they differ least. */
 import { plain } from "../../dom.js";
 import { t } from "../../strings.js";
+import { cells } from "../layout.js";
 import { whose } from "../people.js";
 
 /** @typedef {import("../../types.js").Observation} Observation */
@@ -17,8 +18,11 @@ export function roleOf(union, index) {
   return alike.length > 1 ? t("views.lower_n", { number: alike.indexOf(layer) + 1 }) : t("views.lower");
 }
 
-/** Where it is mounted, what serves it, whose it is. @param {Union} union @param {Observation} seen */
-export function headOf(union, seen) {
+/**
+ * Where it is mounted, what serves it, whose it is.
+ * @param {Union} union @param {Observation} seen @param {number} [most] cells: the path gives way first
+ */
+export function headOf(union, seen, most = 200) {
   if (union.of_lab) return t("views.union_of_lab", { count: union.layers.length });
   const lab = seen.init.ns?.mnt;
   const people = union.mnt === lab ? "" : whose(seen, (process) => process.ns.mnt === union.mnt);
@@ -28,7 +32,8 @@ export function headOf(union, seen) {
     union.create ? `create=${plain(union.create, 20)}` : "",
     people,
   ];
-  return [plain(union.target, 60), ...facts].filter(Boolean).join(" · ");
+  const rest = facts.filter(Boolean).join(" · ");
+  return `${tail(union.target, Math.max(10, Math.min(60, most - cells(rest) - 3)))} · ${rest}`;
 }
 
 /** @param {Row} row @returns {string} "" for one that nobody changed */

@@ -26,7 +26,9 @@ export function titleOf(net, seen) {
 export function nickname({ namespace }, seen) {
   if (namespace.of_lab) return t("views.lab");
   const people = whose(seen, (process) => namespace.processes.includes(process.pid));
-  return people || plain(namespace.kept_at?.split("/").at(-1) ?? "", 20);
+  // As ip-netns(8) names them. One that only an open file keeps has no name.
+  const named = namespace.kept_by === "mount" ? namespace.kept_at?.split("/").at(-1) : "";
+  return people || plain(named ?? "", 20);
 }
 
 /**
