@@ -72,7 +72,14 @@ export class CgroupsView extends LiveView {
     if (newest && !this.chosen) this.open = newest;
     if (!this.history.groups.has(this.open)) [this.open, this.chosen] = ["/", false];
     this.draw();
+    if (newest) this.reveal();
     return marks.length > 0;
+  }
+
+  /** The open group, which is the newest, and not the first of several that came. @override */
+  reveal() {
+    if (!this.shown || this.canvas.contains(document.activeElement)) return;
+    this.rows.get(this.open)?.item.scrollIntoView({ block: "nearest", behavior: "instant" });
   }
 
   /** @override */
