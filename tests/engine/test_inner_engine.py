@@ -61,6 +61,17 @@ def test_output_status_and_errors_are_those_of_the_machine(engine: Engine, lab: 
     assert (done.status, b"in a lab there are" in done.stderr) == (2, True)
 
 
+def test_the_script_of_a_container_builds_it_in_a_lab_too(engine: Engine, lab: Lab) -> None:
+    """`hako run --script` gives lines that a lab's root can carry out: same status, output, limits; nothing is left."""
+    program = "'hostname; cat /proc/self/cgroup; exit 7'"
+    script = f"hako run --script --name twin -h twin --pids 20 hako/mini sh -c {program} > /root/twin"
+    done = sh(engine, lab, f"{script}; sh /root/twin; echo $?; ls /var/lib/lab/hako; ip -o link", timeout_s=25)
+    lines = text(done).splitlines()
+    assert lines[0] == "twin"
+    assert "7" in lines
+    assert not any(word in text(done) for word in ("by-hand", "byhand"))
+
+
 def test_a_container_in_a_lab_has_namespaces_of_its_own(engine: Engine, lab: Lab) -> None:
     """All six but the user's, which is the lab's; it is process 1 and root without power over the lab."""
     script = "hako run --rm hako/mini sh -c 'echo $$; cd /proc/self/ns; for each in *; do readlink $each; done'"
