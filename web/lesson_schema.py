@@ -130,8 +130,8 @@ class StepModel(_Strict):
     """Its name; the words' files have a section {#ID}."""
     terminals: list[Terminal] = Field(["lab"], min_length=1, max_length=4)
     """The terminals that are open."""
-    view: Slug = "namespaces"
-    """The live view that is shown."""
+    view: Literal["namespaces", "cgroups", "layers", "network", "timeline"] = "namespaces"
+    """The live view that comes to the front when the step is opened."""
     needs: list[Literal["io-throttle"]] = []
     """What the kernel must have been built with; where it was not, the step is left out and the page says so."""
     setup: str = Field("", max_length=4000)

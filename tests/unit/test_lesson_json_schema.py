@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,13 @@ def test_every_key_of_a_lesson_is_described() -> None:
         assert model["additionalProperties"] is False, name
         for key, value in model["properties"].items():
             assert value.get("description"), f"{name}.{key}"
+
+
+def test_a_lesson_can_name_every_view_there_is() -> None:
+    """The views of lesson.yaml are the tabs of the drawer, in their order."""
+    registry = (DOCS.parent / "static/src/views/registry.js").read_text("utf-8")
+    tabs = re.findall(r"^  (\w+): \w+View,$", registry, re.MULTILINE)
+    assert LESSON["$defs"]["StepModel"]["properties"]["view"]["enum"] == tabs
 
 
 def test_short_forms_are_taken_as_the_loader_takes_them() -> None:
