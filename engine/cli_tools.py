@@ -41,13 +41,21 @@ def hako() -> None:
 @click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True, help="where the page is")
 @click.option("--listen", default="127.0.0.1", show_default=True, help="the address to listen on")
 @click.option("--data", type=click.Path(path_type=Path), help="where everything is kept (/var/lib/hako)")
-def up(port: int, listen: str, data: Path | None) -> int:
+@click.option("--systemd", "as_units", is_flag=True, help="only print unit files with which systemd starts it")
+def up(port: int, listen: str, data: Path | None, as_units: bool) -> int:
     """Start the lab and print its address; Ctrl-C ends it."""
     from engine.settings import load
     from engine.supervisor import Address
     from engine.supervisor import main as supervise
 
-    return supervise(load(**({"data": data.absolute()} if data else {})), Address(listen, port))
+    settings, address = load(**({"data": data.absolute()} if data else {})), Address(listen, port)
+    if as_units:
+        from engine import systemd
+
+        print(systemd.printed(systemd.units(settings, address)))
+        print(systemd.HOW.format(name=settings.instance), file=sys.stderr)
+        return 0
+    return supervise(settings, address)
 
 
 @hako.command()

@@ -117,7 +117,7 @@ class Daemon:
         await in_thread(lambda: base.ensure(images, progress=progress_log()))
         (settings.data / "containers").mkdir(mode=0o711, exist_ok=True)
         driver, _ = union.choose(settings.data / "containers")
-        groups = cgroups.Cgroups.detect().root(settings.instance)
+        groups = cgroups.Cgroups.detect().below(settings.cgroup).root(settings.instance)
         ptys.make_room(settings.run / "pty.max")
         network = Network(settings)
         await network.setup()

@@ -27,6 +27,8 @@ class Settings(BaseSettings):
     run: Path = Path("/run/hako")
     subnet: str = "10.209.0.0/16"
     id_base: int = 1_000_000_000
+    # Where in the v2 tree our group is made: what systemd's unit was given (engine/systemd.py).
+    cgroup: str = ""
 
     lab_memory_bytes: int = 512 * MIB
     lab_cpus: float = 1.0

@@ -15,10 +15,10 @@ from __future__ import annotations
 import errno
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from engine.errors import BadInput, NotFound, Unsupported
+from engine.errors import BadInput, Failed, NotFound, Unsupported
 from engine.linux import cgroup_devices, cgroup_end, cgroup_usage, procfs
 from engine.linux.cgroup_files import enable_controllers, mkdir, mkdirs, prepare_v1, read_text, write_all
 from engine.linux.cgroup_hierarchy import Hierarchy, hierarchy_of
@@ -52,10 +52,27 @@ class Cgroups:
             )
         return cls(found)
 
+    def below(self, place: str) -> Cgroups:
+        """The same trees, but v2's from a group on that was given to us: what we make is in there.
+
+        Args:
+            place: below the mount point, as systemd's "hako.slice/hako.service" with Delegate=yes; "": as it is. Of
+                v1's trees systemd gives away none, so they stay.
+
+        Raises:
+            Failed: there is no such group.
+        """
+        unified = self.hierarchy.unified
+        if not place or unified is None:
+            return self
+        given = unified.joinpath(*map(_component, place.split("/")))
+        if not given.is_dir():
+            raise Failed(f"There is no cgroup {given}.", "HAKO_CGROUP is set by the unit of `hako up --systemd`.")
+        offered = frozenset(read_text(given / "cgroup.controllers").split())
+        return Cgroups(replace(self.hierarchy, unified=given, v2_controllers=offered))
+
     def root(self, instance: str) -> Root:
         """Our own group in every tree, made if it is not there.
-
-        Where systemd is PID 1 this is the place for `<instance>.slice` with Delegate=yes instead of a directory.
 
         Raises:
             Failed: a tree refuses it, e.g. because it is mounted read-only.

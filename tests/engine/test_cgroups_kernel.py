@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from engine.errors import Failed
-from engine.linux import mounts, syscalls
+from engine.linux import cgroup_end, mounts, syscalls
+from engine.linux.cgroup_files import enable_controllers
 from engine.linux.cgroups import Cgroups, Group, Hierarchy, Limits, Root
 from tests.engine.engines import trees
 
@@ -246,6 +247,33 @@ def test_busy_root_of_a_cgroup_namespace_is_made_free(root: Root) -> None:
 
     assert os.waitstatus_to_exitcode(os.waitpid(start(group, engine), 0)[1]) == 0
     assert group.usage().pids_limit is None
+
+
+def test_a_group_that_was_given_to_us(instance: str) -> None:
+    """As systemd gives a service its own: everything of ours is below it, also where its process sits in it already."""
+    found = trees().hierarchy
+    if found.unified is None:
+        pytest.skip("no cgroup v2 tree is mounted")
+    given = found.unified / f"{instance}.slice" / f"{instance}.service"
+    given.mkdir(parents=True)
+    enable_controllers(given.parent, found.v2_controllers)
+    with subprocess.Popen(["sleep", "60"]) as service:
+        try:
+            (given / "cgroup.procs").write_text(str(service.pid))
+            root = trees().below(f"{instance}.slice/{instance}.service").root(instance)
+            group = root.create("box", Limits(pids=7))
+            fd = group.open_fd()
+            assert os.readlink(f"/proc/self/fd/{fd}") == str(given / instance / "box")
+            os.close(fd)
+            assert group.usage().pids_limit == 7
+            group.remove()
+            root.remove()
+        finally:
+            service.kill()
+            service.wait()
+            cgroup_end.remove_tree(given.parent)
+    with pytest.raises(Failed, match="no cgroup"):
+        trees().below("nothing.slice")
 
 
 def test_create_of_a_failing_limit_leaves_nothing(root: Root) -> None:

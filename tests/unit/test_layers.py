@@ -22,7 +22,7 @@ LAYERS = (
     ("lab", "terminal", "observe", "predicates"),
     ("api",),
     ("daemon", "janitor"),
-    ("doctor", "preflight", "children", "supervisor"),
+    ("doctor", "preflight", "children", "supervisor", "systemd"),
     ("cli",),
 )
 COMMON = ("errors", "settings")
