@@ -80,6 +80,7 @@ def test_oom_kill_and_refused_fork_are_counted(lab: MiniLab) -> None:
     os.kill(bash, signal.SIGKILL)
     for pid in lab.pids("sleep"):
         os.kill(pid, signal.SIGKILL)
+    until(lambda: not lab.pids("bash"))  # else the next one found by that name may be this one, dying
     lab.spawn("bash", "-c", "kill -STOP $$; exec tail /dev/zero")
     hog = lab.wait_for("bash")
     into_box(lab, hog)
