@@ -64,8 +64,9 @@ def _changed(services: Services) -> Callable[[News], None]:
         for error in news.mistakes:
             print(error, file=sys.stderr)
         print(f"lessons read again: {len(news.mistakes)} mistakes", file=sys.stderr, flush=True)
+        services.glossary = services.words_of(services.paths.lessons)
         if services.engine.connected:
-            services._learn_kernel()
+            services.learn_kernel()
 
     return changed
 

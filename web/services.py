@@ -61,7 +61,7 @@ class Services:
         self.catalogue = lessons.load(self.paths.lessons)
         for error in self.catalogue.errors:
             _log.error("lesson_left_out", file=error.file, line=error.line, expected=error.expected)
-        self.glossary = self._words_of(self.paths.lessons)
+        self.glossary = self.words_of(self.paths.lessons)
         self.metrics = Metrics()
         self.database = open_database(settings.sqlalchemy_url)
         migrate(self.database, self.paths.migrations)
@@ -87,7 +87,7 @@ class Services:
         app.extensions[_EXTENSION] = self
 
     @staticmethod
-    def _words_of(lessons_folder: Path) -> Glossary:
+    def words_of(lessons_folder: Path) -> Glossary:
         """The glossary; a mistake in it is among those of the catalogue already."""
         try:
             return glossary.load(lessons_folder)
@@ -163,7 +163,7 @@ class Services:
 
     def _engine_back(self) -> None:
         _log.info("engine_connected")
-        self._learn_kernel()
+        self.learn_kernel()
         self.relay.reattach()
         self.rooms.watch_again()
         for page in self.pages.all():
@@ -178,7 +178,7 @@ class Services:
             except EngineError as error:
                 _log.warning("lab_not_asked_for", lab=lab, reason=str(error))
 
-    def _learn_kernel(self) -> None:
+    def learn_kernel(self) -> None:
         """Tell the lessons for the engine's kernel: it is this machine's, so the first answer stays true."""
         try:
             info = self.engine.engine_info()

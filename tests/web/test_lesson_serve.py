@@ -84,6 +84,18 @@ def test_a_change_is_seen_by_the_page_that_waits(author: Author) -> None:
     assert "broken" in author.news(second["revision"])  # nothing new: the same again, after a while
 
 
+def test_the_glossary_is_read_again_too(author: Author) -> None:
+    """A mistake in it is shown like one in a lesson, and goes when it is mended."""
+    seen = author.news()["revision"]
+    glossary = author.root / "glossary.yaml"
+    glossary.write_text("- nonsense\n")
+    found = author.news(seen)
+    assert found["revision"] > seen and any(one["text"].startswith("glossary.yaml:1") for one in found["mistakes"])
+    assert "nonsense" in author.page("/en/author/")
+    glossary.unlink()
+    assert author.news(found["revision"])["mistakes"] == []
+
+
 def test_mistakes_stand_beside_their_lines(author: Author) -> None:
     """In yaml and in the words; a lesson that cannot be read is said to be so, and is back when it is mended."""
     seen = author.news()["revision"]

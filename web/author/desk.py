@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from web import lesson_lint, lessons
+from web import glossary, lesson_lint, lessons
 from web.lesson_model import Catalogue, LessonError
 
 LOOK_S = 0.3
@@ -79,7 +79,7 @@ class Desk:
     def _read(self, now: Times) -> None:
         fresh = lessons.load(self._catalogue.root)
         mistakes = {str(error): error for error in fresh.errors}
-        for folder in sorted({name.partition("/")[0] for name in now}):
+        for folder in sorted({name.partition("/")[0] for name in now if "/" in name}):
             for error in self._lint(
                 folder, {name: when for name, when in now.items() if name.startswith(f"{folder}/")}
             ):
@@ -102,9 +102,9 @@ class Desk:
 
 
 def times(root: Path) -> Times:
-    """Name below `root` -> time of the last change and size, of the files of lessons."""
+    """Name below `root` -> time of the last change and size, of the glossary and the files of lessons."""
     found: dict[str, tuple[int, int]] = {}
-    for path in sorted(root.glob("[0-9][0-9]-*/**/*"))[:FILES_MAX]:
+    for path in [root / glossary.NAME, *sorted(root.glob("[0-9][0-9]-*/**/*"))[:FILES_MAX]]:
         try:
             if path.is_file():
                 seen = path.stat()
