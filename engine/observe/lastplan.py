@@ -19,7 +19,7 @@ from engine.runtime import words
 from engine.runtime.lastplan import FILE
 
 PLACE = f"/var/lib/lab/hako/{FILE}"
-MAX_BYTES = 64 * 1024
+MAX_BYTES = 32 * 1024  # told in two languages it must still fit a frame
 MAX_STEPS = 128
 MAX_US = 60_000_000
 

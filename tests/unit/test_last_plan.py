@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from engine.api import wire
 from engine.observe.lastplan import MAX_BYTES, PLACE, PlanReader, parse
 from engine.runtime import words
 
@@ -155,3 +156,14 @@ def test_a_lab_that_has_ended_has_no_plan(root: Path) -> None:
     plans = reader(root)
     plans.read(2)
     assert plans.last is None
+
+
+def test_the_largest_plan_a_learner_can_write_fits_a_frame() -> None:
+    """Each argument stands in the answer three times; the file is so short that this is no matter."""
+    step = {"kind": "clone", "where": "zygote", "args": {"kinds": ["\u540d" * 200] * 4}, "at_us": 1, "took_us": 1}
+    steps = [step]
+    while len(json.dumps({**GOOD, "steps": [*steps, step]}, ensure_ascii=False).encode()) <= MAX_BYTES:
+        steps.append(step)
+    told = parse(json.dumps({**GOOD, "steps": steps}, ensure_ascii=False).encode(), 0.0)
+    assert told is not None
+    assert wire.length(wire.event("lab.plan", lab="x" * 64, plan=told)) < wire.MAX_FRAME
