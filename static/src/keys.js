@@ -56,10 +56,16 @@ export function mountKeys(page) {
     need("#keys-list").replaceChildren(...Object.entries(LIST).map(([part, keys]) => group(part, keys)));
   onLanguage(draw);
   draw();
-  need("#open-keys").addEventListener("click", () => dialog.showModal());
+  need("#open-keys").addEventListener("click", () => show(dialog));
   need("#close-keys").addEventListener("click", () => dialog.close());
   document.addEventListener("keydown", (event) => onKey(event, page, dialog));
   mountPhoneKeys(page);
+}
+
+/** From its top, though the button at its end has the focus. @param {HTMLDialogElement} dialog */
+function show(dialog) {
+  dialog.showModal();
+  dialog.scrollTop = 0;
 }
 
 /** @param {string} part @param {(string | string[])[][]} keys */
@@ -110,6 +116,6 @@ function outside(event, page, dialog) {
   if (event.key === "F6" && !event.ctrlKey && !event.altKey) return () => page.panes.walk(event.shiftKey ? -1 : 1);
   if (event.altKey && event.key === "PageDown") return () => page.course.move(1);
   if (event.altKey && event.key === "PageUp") return () => page.course.move(-1);
-  if (event.ctrlKey && event.key === "/") return () => dialog.showModal();
+  if (event.ctrlKey && event.key === "/") return () => show(dialog);
   return null;
 }

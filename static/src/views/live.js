@@ -136,5 +136,6 @@ export class LiveView {
 
 /** A drawing grows with the text, and on a projector. @returns {number} */
 export function mapScale() {
-  return prefs.theme === "projector" ? 1.6 : Math.min(1.6, Math.max(0.85, prefs.text / 17));
+  if (prefs.theme === "projector") return Math.min(2.4, Math.max(1, (1.6 * prefs.projectorText) / 24));
+  return Math.min(1.6, Math.max(0.85, prefs.text / 17));
 }
