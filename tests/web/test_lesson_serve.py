@@ -54,7 +54,13 @@ class Author:
         path = self.lesson / name
         text = path.read_text("utf-8")
         assert old in text
-        path.write_text(text.replace(old, new), "utf-8")
+        self.save(path, text.replace(old, new))
+
+    def save(self, path: Path, text: str) -> None:
+        """As editors do: in one moment, so that no look finds half a file."""
+        scratch = self.root.parent / "scratch"
+        scratch.write_text(text, "utf-8")
+        scratch.rename(path)
 
     def page(self, path: str) -> str:
         return requests.get(f"{self.url}{path}", timeout=10).text
@@ -88,7 +94,7 @@ def test_the_glossary_is_read_again_too(author: Author) -> None:
     """A mistake in it is shown like one in a lesson, and goes when it is mended."""
     seen = author.news()["revision"]
     glossary = author.root / "glossary.yaml"
-    glossary.write_text("- nonsense\n")
+    author.save(glossary, "- nonsense\n")
     found = author.news(seen)
     assert found["revision"] > seen and any(one["text"].startswith("glossary.yaml:1") for one in found["mistakes"])
     assert "nonsense" in author.page("/en/author/")
