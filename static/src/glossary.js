@@ -23,7 +23,7 @@ export function mountGlossary(boot) {
   document.body.append(card);
   /** the word it speaks of @type {HTMLElement | null} */
   let word = null;
-  card.addEventListener("toggle", (event) => {
+  card.addEventListener("beforetoggle", (event) => {
     if (/** @type {ToggleEvent} */ (event).newState === "open") return;
     word?.setAttribute("aria-expanded", "false");
     word = null;
