@@ -10,7 +10,7 @@ from engine.client import Attached, EngineClient, Event
 
 PROMPT = re.compile(r"[#$] $")
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")
-WAIT_S = 20.0
+WAIT_S = 60.0
 SIZE = (40, 120)
 
 

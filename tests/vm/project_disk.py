@@ -17,7 +17,7 @@ from tests.vm.guest_root import GuestRoot, make_ext4
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 SIZE = "2G"
-PARTS = ("engine", "web", "lessons", "tests", "docs", "hako", "pyproject.toml", "README.md", "README.ja.md")
+PARTS = ("engine", "web", "lessons", "tests", "docs", "hako", "pyproject.toml", "README.md", "README.ja.md", "static/dist")
 # Large, and of no use where neither a browser nor a linter runs.
 LEFT_OUT = ("playwright*", "mypy*", "*__mypyc*", "ruff*", "pip", "setuptools", "pkg_resources", "greenlet")
 MAKE_S = 120.0
@@ -33,8 +33,9 @@ def make(root: GuestRoot, folder: Path, arguments: Sequence[str]) -> Path:
     project = tree / "hako"
     project.mkdir(parents=True)
     # With their times, or Python would not trust the bytecode beside them and compile all of it again.
-    present = [str(ROOT / name) for name in PARTS if (ROOT / name).exists()]
-    subprocess.run(["cp", "--archive", "--reflink=auto", *present, str(project)], check=True, timeout=MAKE_S)
+    present = [name for name in PARTS if (ROOT / name).exists()]
+    copy = ["cp", "--archive", "--parents", "--reflink=auto", *present, str(project)]
+    subprocess.run(copy, cwd=ROOT, check=True, timeout=MAKE_S)
     ignore = shutil.ignore_patterns(*LEFT_OUT)
     shutil.copytree(ROOT / ".venv", project / ".venv", symlinks=True, ignore=ignore)
     (tree / "arguments").write_text("\n".join(arguments) + "\n")

@@ -20,6 +20,7 @@ FILES = (
     "tests/engine/test_cgroups_kernel.py",
     "tests/engine/test_mounts_copy.py",
     "tests/engine/test_union_overlay.py",
+    "tests/engine/test_union_contract.py",
     "tests/engine/test_container.py",
     "tests/engine/test_doctor_kernel.py",
 )

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
+import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from engine import systemd
+from engine.client import EngineClient
 from engine.linux import procfs
 from engine.linux.cgroups import Cgroups, Limits
-from tests.engine.engines import Engine, shared_images
+from engine.settings import Settings
+from engine.supervisor import Address
+from tests.engine.engines import ROOT, Engine, link_images, shared_images, wait_for
 
 pytestmark = pytest.mark.root
 
@@ -72,3 +79,65 @@ def test_options_of_the_cgroup_file_system_stay(instance: str, tmp_path: Path) -
         engine.run(engine.labs.create("tests"))
         assert engine.output("cat", "/proc/self/cgroup") == (0, "0::/\n")
         assert cgroup_options() == before
+
+
+@pytest.fixture
+def service(instance: str, tmp_path: Path) -> Iterator[Settings]:
+    """Hako as the units of `hako up --systemd` start it, and stopped as systemd stops it."""
+    link_images(tmp_path / "data")
+    settings = Settings(instance=instance, data=tmp_path / "data", run=Path("/run", instance))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    for place in (tmp_path, *tmp_path.parents[:2]):
+        place.chmod(0o755)  # the page's own user passes through
+    units = [Path("/run/systemd/system", name) for name in systemd.units(settings, Address("127.0.0.1", port))]
+    for unit, text in zip(units, systemd.units(settings, Address("127.0.0.1", port)).values(), strict=True):
+        unit.write_text(text)
+    more = Path("/etc/default", instance)
+    more.write_text(f"PYTHONPATH={ROOT}\n")
+    try:
+        systemctl("daemon-reload")
+        systemctl("start", f"{instance}.service")
+        wait_for(lambda: answers(port, instance), 200)
+        yield settings
+    finally:
+        systemctl("stop", f"{instance}.service", f"{instance}.slice")
+        for path in (*units, more):
+            path.unlink()
+        systemctl("daemon-reload")
+
+
+def systemctl(*words: str) -> None:
+    """systemctl(1), content with what it did."""
+    subprocess.run(["systemctl", *words], check=True, timeout=100)
+
+
+def answers(port: int, unit: str) -> bool:
+    """Whether the page is there with its engine; the journal's end in the failure if the unit has ended."""
+    state = subprocess.run(["systemctl", "is-failed", unit], capture_output=True, text=True, timeout=60)
+    if state.stdout.strip() == "failed":
+        log = subprocess.run(["journalctl", "-u", unit, "-n", "60"], capture_output=True, text=True, timeout=60)
+        raise AssertionError(log.stdout)
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=10) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def test_hako_is_a_service_with_a_delegated_group(service: Settings) -> None:
+    """All groups of ours lie in the unit's own; a lab runs in them with its limits; stopped, nothing of it is left."""
+    name = service.instance
+    ours = TREE / f"{name}.slice/{name}.service"
+    with EngineClient(service.lab_socket) as engine:
+        lab = engine.lab_create("tests", {}).id
+        done = engine.lab_script(lab, "hostname; cat /proc/self/cgroup")
+        assert (done.status, done.stdout) == (0, b"lab\n0::/\n")
+        group = next(path for path in ours.rglob(lab))
+        assert (group / "memory.max").read_text() == f"{service.lab_memory_bytes}\n"
+        use_a_unit(f"{name}x", "MemoryMax=64M")
+        assert (group / "memory.max").read_text() == f"{service.lab_memory_bytes}\n"
+    systemctl("stop", f"{name}.service")
+    assert not ours.exists() and not (TREE / name).exists()
+    assert [path.name for path in Path("/sys/class/net").iterdir() if path.name.startswith(name)] == []
