@@ -17,7 +17,18 @@ from tests.vm.guest_root import GuestRoot, make_ext4
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 SIZE = "2G"
-PARTS = ("engine", "web", "lessons", "tests", "docs", "hako", "pyproject.toml", "README.md", "README.ja.md", "static/dist")
+PARTS = (
+    "engine",
+    "web",
+    "lessons",
+    "tests",
+    "docs",
+    "hako",
+    "pyproject.toml",
+    "README.md",
+    "README.ja.md",
+    "static/dist",
+)
 # Large, and of no use where neither a browser nor a linter runs.
 LEFT_OUT = ("playwright*", "mypy*", "*__mypyc*", "ruff*", "pip", "setuptools", "pkg_resources", "greenlet")
 MAKE_S = 120.0
