@@ -33,9 +33,7 @@ def tree(root: Path) -> dict[str, tuple[object, ...]]:
     return found
 
 
-def _described(
-    seen: os.stat_result, content: Callable[[], bytes], link: Callable[[], object]
-) -> tuple[object, ...]:
+def _described(seen: os.stat_result, content: Callable[[], bytes], link: Callable[[], object]) -> tuple[object, ...]:
     mode = stat.S_IMODE(seen.st_mode)
     if stat.S_ISLNK(seen.st_mode):
         return ("link", str(link()))
