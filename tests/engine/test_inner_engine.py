@@ -65,7 +65,9 @@ def test_the_script_of_a_container_builds_it_in_a_lab_too(engine: Engine, lab: L
     """`hako run --script` gives lines that a lab's root can carry out: same status, output, limits; nothing is left."""
     program = "'hostname; cat /proc/self/cgroup; exit 7'"
     script = f"hako run --script --name twin -h twin --pids 20 hako/mini sh -c {program} > /root/twin"
+    hako(engine, lab, "hako run -d --name keeper hako/mini sleep 100")  # without a container the bridge may be gone
     done = sh(engine, lab, f"{script}; sh /root/twin; echo $?; ls /var/lib/lab/hako; ip -o link", timeout_s=25)
+    hako(engine, lab, "hako rm -f keeper")
     lines = text(done).splitlines()
     assert lines[0] == "twin"
     assert "7" in lines
