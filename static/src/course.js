@@ -20,8 +20,11 @@ export class Course extends EventTarget {
     /** ids in reading order; the end of the lesson is a place too */
     this.places = [...lesson.steps.map((step) => step.id), OUTRO];
     this.current = this.fromHash() ?? this.resumeAt();
-    // The address always names the step, so that the browser's back button finds the way.
-    history.replaceState(null, "", this.hash(this.current));
+    // The address always names the step, so that the browser's back button finds the way. Not before the page is loaded:
+    // then the browser would go to that anchor, and the first Tab from there and not from the top of the page.
+    const name = () => history.replaceState(null, "", this.hash(this.current));
+    if (document.readyState === "complete") name();
+    else addEventListener("load", () => setTimeout(name), { once: true });
     addEventListener("hashchange", () => this.go(this.fromHash() ?? this.current, false));
   }
 
