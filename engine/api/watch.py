@@ -127,14 +127,11 @@ class Watches:
             began = loop.time()
             watched.stir.clear()
             try:
-                look: Look | None = await self._look(watched.lab)
+                self._compare(watched, await self._look(watched.lab))
             except EngineError:
-                look = None  # creating, paused, ended: `lab.state` tells of that
+                pass  # creating, paused, ended: `lab.state` tells of that
             except Exception as error:  # the border of the task: a fault in a look must not end the watch in silence
                 log.exception("look_failed", lab=watched.lab, exc_info=error)
-                look = None
-            if look is not None:
-                self._compare(watched, look)
             await asyncio.sleep(max(0.0, began + LOOK_S - loop.time()))
             if loop.time() > watched.lively_until:
                 try:

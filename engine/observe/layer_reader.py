@@ -8,11 +8,14 @@ the union was found in, or below the lab's own (a container's layers are not in 
 
 from __future__ import annotations
 
+import math
 import os
 import stat
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from engine.linux import procfs, syscalls
 from engine.observe.layer_tree import TreeReader, shows
@@ -25,10 +28,47 @@ MAX_UNIONS = 32
 #: Layers read of one union, and files told of a whole lab.
 MAX_LAYERS = 128
 MAX_FILES = 2500
+#: What one look may cost, whatever a learner has mounted. Past it, layers are left unread and `read` says so; what was
+#: cut for want of time is tried again after AGAIN_S.
+LOOK_S = 0.5
+MAX_READ = 4 * MAX_FILES
+MAX_PATH_BYTES = 1024 * 1024
+AGAIN_S = 10.0
 
 _IN_ROOT = syscalls.RESOLVE_IN_ROOT | syscalls.RESOLVE_NO_MAGICLINKS
 
 Tables = Mapping[int, tuple[MountEntry, ...]]
+
+
+class _Budget:
+    """What is left of a look."""
+
+    def __init__(self) -> None:
+        self.until = time.monotonic() + LOOK_S
+        self.changes, self.files, self.path_bytes = MAX_FILES, MAX_READ, MAX_PATH_BYTES
+        self.late = self.cut = False
+
+    def over(self) -> bool:
+        """Whether nothing more may be read."""
+        self.late = self.late or time.monotonic() > self.until
+        self.cut = self.cut or self.late or self.files < 0 or self.path_bytes < 0
+        return self.cut
+
+    def took(self, tree: Tree) -> None:
+        """A tree has been read."""
+        self.files -= len(tree.files)
+        self.path_bytes -= sum(len(file.path) for file in tree.files)
+
+    def some(self, changes: Iterator[Change]) -> tuple[Change, ...]:
+        """As many of these as there is room and time for."""
+        found: list[Change] = []
+        for change in changes:
+            if self.changes <= 0 or self.over():
+                self.cut = True
+                break
+            found.append(change)
+            self.changes -= 1
+        return tuple(found)
 
 
 @dataclass
@@ -48,7 +88,8 @@ class LayerReader:
         self._readers: dict[str, TreeReader] = {}
         self._told: dict[int, str] = {}
         self._served: list[tuple[int, State]] = []
-        self._before: dict[str, tuple[tuple[Tree | None, ...], Union]] = {}
+        self._before: dict[str, tuple[tuple[Tree | None, ...], Union, float]] = {}
+        self._budget = _Budget()
 
     def read(self, tables: Tables, processes: Iterable[Process], init_pid: int, lab_mnt: int) -> tuple[Layers, bool]:
         """The unions in these mount tables, and whether there are more than are told.
@@ -59,6 +100,7 @@ class LayerReader:
             lab_mnt: inode of the lab's own mount namespace.
         """
         found, more = _unions(tables, lab_mnt)
+        self._budget = _Budget()
         self._served = self._states(processes)
         lenders = {process.ns.get("mnt", 0): process.pid for process in processes} | {lab_mnt: init_pid}
         trees: dict[str, Tree] = {}
@@ -77,7 +119,7 @@ class LayerReader:
         for key, tree in trees.items():
             room -= len(tree.files)
             kept[key] = tree if room >= 0 else Tree((), truncated=True)
-        return Layers(tuple(unions), kept), more or room < 0
+        return Layers(tuple(unions), kept), more or room < 0 or self._budget.cut
 
     def _described(self, mnt: int, entry: MountEntry, *, of_lab: bool) -> Union:
         driver = DRIVERS[entry.type]
@@ -89,7 +131,7 @@ class LayerReader:
         else:
             told = self._state_of(mnt, entry.target)
             layers = branch_layers(text(line) for line in told.branches) if told else ()
-            readonly, create = readonly or bool(told and told.readonly), told.create if told else None
+            readonly, create = readonly or bool(told and told.readonly), text(told.create[:32]) if told else None
         return Union(driver, entry.device, entry.target, mnt, of_lab, readonly, layers[:MAX_LAYERS], create=create)
 
     def _states(self, processes: Iterable[Process]) -> list[tuple[int, State]]:
@@ -153,6 +195,8 @@ class LayerReader:
             yield layers
 
     def _read(self, union: Union, layer: Layer, fd: int, readers: dict[str, TreeReader]) -> _Open:
+        if self._budget.over():
+            return _Open(layer, None, None)
         status = os.fstat(fd)
         key = f"{status.st_dev}:{status.st_ino}:{'w' if layer.writable else 'r'}"
         if union.driver != "overlay":
@@ -165,6 +209,7 @@ class LayerReader:
             tree = reader.read(fd)
         except OSError:  # a file system of the learner's that answers nobody outside
             return _Open(layer, None, None)
+        self._budget.took(tree)
         return _Open(replace(layer, tree=key), fd, tree)
 
     def _with_changes(self, union: Union, layers: list[_Open], trees: dict[str, Tree]) -> Union:
@@ -174,12 +219,17 @@ class LayerReader:
         union = replace(union, layers=tuple(one.layer for one in layers))
         seen = tuple(one.tree for one in layers)
         before = self._before.get(union.device)
-        if before is not None and before[1].layers == union.layers and all(
-            mine is theirs for mine, theirs in zip(before[0], seen, strict=True)
-        ):  # fmt: skip
+        if (
+            before is not None
+            and before[1].layers == union.layers
+            and time.monotonic() < before[2]
+            and all(mine is theirs for mine, theirs in zip(before[0], seen, strict=True))
+        ):
+            self._budget.changes -= len(before[1].changes)
             return replace(union, changes=before[1].changes)
-        union = replace(union, changes=tuple(_changes(union, layers)))
-        self._before[union.device] = (seen, union)
+        union = replace(union, changes=self._budget.some(_changes(union, layers)))
+        again = time.monotonic() + AGAIN_S if self._budget.cut else math.inf
+        self._before[union.device] = (seen, union, again)
         return union
 
 
@@ -196,24 +246,45 @@ def _unions(tables: Tables, lab_mnt: int) -> tuple[list[tuple[int, MountEntry]],
 def _told_fd(directory: str) -> str | None:
     """The number of the descriptor by which a process that serves a mount tells of it."""
     try:
-        for fd in os.listdir(directory)[:1024]:
-            if os.readlink(f"{directory}/{fd}") == state.LINK:
-                return fd
+        with os.scandir(directory) as entries:
+            for entry in islice(entries, 1024):
+                if os.readlink(entry.path) == state.LINK:
+                    return entry.name
     except OSError:
         pass  # it ended
     return None
 
 
 def _read_told(path: str) -> bytes | None:
-    """The link was a text, and a learner may write such a text: it is read only if it is a plain file."""
+    """The link was a text, and a learner may write such a text: it is read only if it is a file in memory.
+
+    Nothing is opened before that is known: a device does things when it is opened, and a terminal that the daemon, a
+    session leader without one, opened would become its own (credentials(7)): Ctrl-C in it would end the engine.
+    """
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        place = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except OSError:
         return None
     try:
-        return os.pread(fd, state.MOST_BYTES, 0) if stat.S_ISREG(os.fstat(fd).st_mode) else None
+        status = os.fstat(place)
+        if not stat.S_ISREG(status.st_mode) or status.st_dev != _memory_device():
+            return None
+        fd = os.open(f"/proc/self/fd/{place}", os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        try:
+            return os.pread(fd, state.MOST_BYTES, 0)
+        finally:
+            os.close(fd)
     except OSError:
         return None
+    finally:
+        os.close(place)
+
+
+def _memory_device() -> int:
+    """The file system of every memfd_create(2): one of the kernel's own, which nobody can mount."""
+    fd = os.memfd_create("hako", os.MFD_CLOEXEC)
+    try:
+        return os.fstat(fd).st_dev
     finally:
         os.close(fd)
 

@@ -34,7 +34,7 @@ def body() -> Mapping[str, Any]:
     """
     try:
         sent = request.get_json()
-    except BadRequest:
+    except (BadRequest, RecursionError):  # lists in lists in lists: no more than a bad message
         raise BadMessage("bad_message", what="JSON") from None
     if not isinstance(sent, dict):
         raise BadMessage("bad_message", what="JSON")

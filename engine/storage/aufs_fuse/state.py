@@ -42,7 +42,7 @@ def encode(target: str, options: Options) -> bytes:
 def decode(raw: bytes) -> State | None:
     """The state a text tells; None where it is not whole."""
     number, *words = os.fsdecode(raw).split("\0")
-    if not number.isdecimal() or len(words) <= int(number) or int(number) < 4:
+    if not number.isdecimal() or len(number) > 4 or len(words) <= int(number) or int(number) < 4:
         return None
     target, create, mode, *branches = words[: int(number)]
     return State(target, create, mode == "ro", tuple(branches))
