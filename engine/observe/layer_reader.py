@@ -18,9 +18,10 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 from engine.linux import procfs, syscalls
-from engine.observe.layer_tree import TreeReader, shows
+from engine.observe.layer_tree import TreeReader
 from engine.observe.layers import DRIVERS, Change, Layer, LayerFile, Layers, Tree, Union, branch_layers, overlay_layers
 from engine.observe.model import MountEntry, Process, text
+from engine.storage import whiteouts
 from engine.storage.aufs_fuse import state
 from engine.storage.aufs_fuse.state import State
 
@@ -333,7 +334,7 @@ def _below(layers: list[_Open], number: int, path: str, *, aufs: bool) -> int | 
         fd, mode = layers[lower].fd, layers[lower].layer.mode
         if fd is None:
             continue
-        found = shows(fd, path, aufs=aufs, marks=mode == "rw" or "wh" in mode)
+        found = whiteouts.shows(fd, path, aufs=aufs, marks=mode == "rw" or "wh" in mode)
         if found is not None:
             return lower if found else None
     return None

@@ -1,4 +1,4 @@
-"""What lies in a layer, and which layer below shows a path: read from outside, bounded, and only as far as it changed.
+"""What lies in a layer: read from outside, bounded, and only as far as it changed.
 
 A directory is listed again when its mtime or ctime is another one; the others cost one fstat(2). Layers belong to the
 learner: each step opens one name in a directory that is open already and follows no link. Both kinds of marks are
@@ -119,71 +119,9 @@ class TreeReader:
         mark = None
         if not self._aufs and whiteouts.is_whiteout(status):
             mark = "whiteout"
-        elif type_ == "directory" and self._opaque(fd, name):
+        elif type_ == "directory" and whiteouts.hides_lower(fd, name, aufs=self._aufs):
             mark = "opaque"
         return LayerFile(f"{path}/{text(name)}", type_, mark, status.st_size if type_ == "file" else 0)
-
-    def _opaque(self, fd: int, name: str) -> bool:
-        return opaque(fd, name, aufs=self._aufs)
-
-
-def opaque(parent: int, name: str, *, aufs: bool) -> bool:
-    """Whether a directory is marked opaque; False where it cannot be opened."""
-    try:
-        fd = os.open(name, _OPEN, dir_fd=parent)
-    except OSError:
-        return False
-    try:
-        if aufs:
-            return _is(fd, whiteouts.OPAQUE)
-        return whiteouts.is_opaque(fd)
-    except OSError:
-        return False
-    finally:
-        os.close(fd)
-
-
-def shows(top: int, path: str, *, aufs: bool, marks: bool = True) -> bool | None:
-    """What one layer says of a path ("/a/b"): it has it, it hides it, or (None) nothing.
-
-    Args:
-        marks: its AUFS marks count (`ro+wh`, `rw`).
-    """
-    held: list[int] = []
-    fd, hidden = top, None
-    parts = path.strip("/").split("/")
-    try:
-        for depth, name in enumerate(parts, 1):
-            if aufs and marks and _is(fd, whiteouts.PREFIX + name):
-                return False
-            try:
-                status = os.stat(name, dir_fd=fd, follow_symlinks=False)
-            except (OSError, ValueError):
-                return hidden
-            if not aufs and whiteouts.is_whiteout(status):
-                return False
-            if depth == len(parts):
-                return True
-            if not stat.S_ISDIR(status.st_mode):
-                return False  # a file where the path wants a directory hides all that is below
-            if (marks or not aufs) and opaque(fd, name, aufs=aufs):
-                hidden = False
-            fd = os.open(name, _OPEN, dir_fd=fd)
-            held.append(fd)
-        return hidden
-    except OSError:
-        return hidden
-    finally:
-        for each in held:
-            os.close(each)
-
-
-def _is(fd: int, name: str) -> bool:
-    try:
-        os.stat(name, dir_fd=fd, follow_symlinks=False)
-    except (OSError, ValueError):
-        return False
-    return True
 
 
 def _names(fd: int) -> tuple[list[str], bool]:

@@ -29,11 +29,11 @@ from pathlib import Path
 from typing import BinaryIO, ClassVar
 
 from engine.linux import mounts, procfs, syscalls
-from engine.storage import pack, whiteouts
+from engine.storage import overlay_mount, pack, whiteouts
 from engine.storage.aufs_layers import translated
 from engine.storage.overlay import directory, exists, view
 from engine.storage.tree import Entry, walk
-from engine.storage.union import Change, Kind, Place, UnionDriver, Verdict
+from engine.storage.union import Change, Kind, Place, UnionDriver, Verdict, trial
 
 PAGE_BYTES = 4095
 #: dio: direct I/O is passed on. dirperm1: a lower directory's mode does not count, as in overlay and as Docker did.
@@ -72,7 +72,7 @@ class Kernel:
 
     def restrict(self, fd: int) -> None:
         """Make a detached mount read-only."""
-        mounts.restrict(fd, ["ro"])
+        overlay_mount.make_readonly(fd)
 
     def unmount(self, target: str, flags: int) -> None:
         """umount2(2)."""
@@ -106,23 +106,14 @@ class AufsDriver(UnionDriver):
         lies_on = kernel.backing(backing)
         if lies_on.partition(".")[0] in _UNFIT:
             return Verdict(False, f"{backing} lies on {lies_on}, on which AUFS writes no branch")
-        with tempfile.TemporaryDirectory(prefix=".aufs-trial-", dir=backing) as folder:
-            lower, upper, work = (Path(folder, name) for name in ("lower", "upper", "work"))
-            for place in (lower, upper, work):
-                place.mkdir()
-            (lower / "file").touch()
-            try:
-                fd = self.mount([lower], upper, work)
-            except OSError as error:
-                return Verdict(False, f"a trial mount was refused: {error.strerror}")
-            try:
-                os.unlink("file", dir_fd=fd)
-            except OSError as error:
-                return Verdict(False, f"a file in it could not be deleted: {error.strerror}")
-            finally:
-                os.close(fd)
-            if not (upper / f"{whiteouts.PREFIX}file").exists():
-                return Verdict(False, "a deleted file left no whiteout")
+        wrong = trial(
+            self,
+            backing,
+            lambda upper: (upper / f"{whiteouts.PREFIX}file").exists(),
+            lambda error: f"a trial mount was refused: {error.strerror}",
+        )
+        if wrong:
+            return Verdict(False, wrong)
         return Verdict(True, f"branches by mount(2), the options a page ({PAGE_BYTES} bytes) at a time")
 
     def mount(
@@ -246,15 +237,7 @@ def name_of(fd: int) -> str:
 
     AUFS knows no escapes. The link is followed at the mount, and the directory is what counts from then on.
     """
-    magic = f"/proc/self/fd/{fd}"
-    path = os.readlink(magic)
-    if any(character in path for character in ":,=\\") or len(os.fsencode(path)) > PAGE_BYTES // 4:
-        return magic
-    try:
-        status, wanted = os.stat(path), os.fstat(fd)
-    except OSError:
-        return magic  # a detached mount, or gone
-    return path if (status.st_dev, status.st_ino) == (wanted.st_dev, wanted.st_ino) else magic
+    return overlay_mount.name_of(fd, PAGE_BYTES // 4, unfit=":,=\\")
 
 
 def _entries(top: int) -> Iterator[Entry]:

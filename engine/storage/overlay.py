@@ -7,9 +7,7 @@ what it can lie, and how to read its upper directory.
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
-import stat
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,9 +16,7 @@ from typing import BinaryIO, ClassVar
 from engine.linux import mounts, syscalls
 from engine.storage import overlay_mount, pack, whiteouts
 from engine.storage.tree import walk
-from engine.storage.union import Change, Kind, Place, UnionDriver, Verdict
-
-_BENEATH = syscalls.RESOLVE_BENEATH | syscalls.RESOLVE_NO_SYMLINKS
+from engine.storage.union import Change, Kind, Place, UnionDriver, Verdict, trial
 
 
 class OverlayDriver(UnionDriver):
@@ -37,24 +33,15 @@ class OverlayDriver(UnionDriver):
         self._form, self._inside = form, inside
 
     def supported(self, backing: Path) -> Verdict:
-        """Mount one on `backing`, change and delete a file in it, and look at what that left there."""
-        with tempfile.TemporaryDirectory(prefix=".overlay-trial-", dir=backing) as folder:
-            lower, upper, work = (Path(folder, name) for name in ("lower", "upper", "work"))
-            for place in (lower, upper, work):
-                place.mkdir()
-            (lower / "file").touch()
-            try:
-                fd = self.mount([lower], upper, work)
-            except OSError as error:
-                return Verdict(False, f"{error.strerror} (is {backing} itself on overlay?)")
-            try:
-                os.unlink("file", dir_fd=fd)
-            except OSError as error:
-                return Verdict(False, f"a file in it could not be deleted: {error.strerror}")
-            finally:
-                os.close(fd)
-            if not whiteouts.is_whiteout(os.lstat(upper / "file")):
-                return Verdict(False, "a deleted file left no whiteout")
+        """Mount one on `backing`, delete a file in it, and look at what that left there."""
+        wrong = trial(
+            self,
+            backing,
+            lambda upper: whiteouts.is_whiteout(os.lstat(upper / "file")),
+            lambda error: f"{error.strerror} (is {backing} itself on overlay?)",
+        )
+        if wrong:
+            return Verdict(False, wrong)
         return Verdict(True, f"layers named by {self._form or overlay_mount.form()}")
 
     def mount(
@@ -104,64 +91,21 @@ class OverlayDriver(UnionDriver):
 
 def exists(layers: Sequence[int], path: str) -> bool:
     """Whether the union of these layers (fds, the lowest first) shows something at a path, as overlay would."""
-    parts = path.split("/")
     for layer in reversed(layers):
-        found = _look(layer, parts)
+        found = whiteouts.shows(layer, path)
         if found is not None:
             return found
     return False
-
-
-def _look(layer: int, parts: list[str]) -> bool | None:
-    """What one layer says about a path: there, hidden, or (None) nothing, so that the next one decides."""
-    hidden = None
-    for depth in range(1, len(parts) + 1):
-        try:
-            fd = syscalls.openat2(layer, "/".join(parts[:depth]), os.O_PATH | os.O_NOFOLLOW, resolve=_BENEATH)
-        except OSError:
-            return hidden  # not in this layer
-        try:
-            status = os.fstat(fd)
-            if whiteouts.is_whiteout(status):
-                return False
-            if depth == len(parts):
-                return True
-            if not stat.S_ISDIR(status.st_mode):
-                return False  # a file where the path wants a directory hides all that is below
-            if _opaque(fd):
-                hidden = False
-        finally:
-            os.close(fd)
-    return hidden
-
-
-def _opaque(path_fd: int) -> bool:
-    """xattrs cannot be read from an O_PATH fd: open the directory behind it."""
-    fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=path_fd)
-    try:
-        return whiteouts.is_opaque(fd)
-    finally:
-        os.close(fd)
 
 
 def view(layer: int) -> int:
     """A read-only copy of the mount a layer lies on, rooted in the layer."""
     fd = mounts.copy("", dirfd=layer)
     try:
-        mounts.restrict(fd, ["ro"])
-    except OSError as error:
-        if error.errno != errno.EINVAL:
-            os.close(fd)
-            raise
-        # Before Linux 5.12 only a mount that has a place can be made read-only: give it one for a moment.
-        with overlay_mount.point(fd) as place:
-            mounts.attach_path(fd, place)
-            os.close(fd)
-            try:
-                syscalls.mount(None, place, None, syscalls.MS_REMOUNT | syscalls.MS_BIND | syscalls.MS_RDONLY)
-                return mounts.copy(place)
-            finally:
-                syscalls.umount2(place, syscalls.MNT_DETACH)
+        overlay_mount.make_readonly(fd)
+    except OSError:
+        os.close(fd)
+        raise
     return fd
 
 

@@ -93,14 +93,19 @@ def _set_directory(context: int, how: str, key: str, fd: int) -> None:
     if how == "fd":
         syscalls.fsconfig(context, syscalls.FSCONFIG_SET_FD, key, aux=fd)
     else:
-        syscalls.fsconfig(context, syscalls.FSCONFIG_SET_STRING, key, _name(fd, STRING_BYTES))
+        syscalls.fsconfig(context, syscalls.FSCONFIG_SET_STRING, key, name_of(fd, STRING_BYTES))
 
 
-def _name(fd: int, room: int) -> str:
-    """The path of an open directory if it is short enough and still leads there, else its magic link."""
+def name_of(fd: int, room: int, *, unfit: str = "") -> str:
+    """The path of an open directory if it is short enough and still leads there, else its magic link.
+
+    Args:
+        room: the bytes there are for it.
+        unfit: characters that a path must not have.
+    """
     magic = f"/proc/self/fd/{fd}"
     path = os.readlink(magic)
-    if len(os.fsencode(path)) > room:
+    if len(os.fsencode(path)) > room or any(character in path for character in unfit):
         return magic
     try:
         status, wanted = os.stat(path), os.fstat(fd)
@@ -130,14 +135,14 @@ def _mount_page(
 ) -> int:
     data = ""
     for room in (PAGE_BYTES, 0):  # with paths, for whoever reads /proc/mounts; if they do not fit, with magic links
-        names = [_name(fd, room) for fd in lower]
-        upper_name = None if upper is None else _name(upper, room)
-        data = option_string(names, upper_name, None if work is None else _name(work, room), words)
+        names = [name_of(fd, room) for fd in lower]
+        upper_name = None if upper is None else name_of(upper, room)
+        data = option_string(names, upper_name, None if work is None else name_of(work, room), words)
         if len(os.fsencode(data)) <= PAGE_BYTES:
             break
     else:
         raise OSError(errno.E2BIG, f"mount(overlay): {len(lower)} layers do not fit into one page of options")
-    with point(lower[0], staging) as place:
+    with _point(lower[0], staging) as place:
         syscalls.mount("overlay", place, "overlay", 0, data)
         try:
             if attributes:  # those of this mount, not of the file system: mount_setattr(2) is as late as Linux 5.12
@@ -147,8 +152,28 @@ def _mount_page(
             syscalls.umount2(place, syscalls.MNT_DETACH)
 
 
+def make_readonly(fd: int) -> None:
+    """Make a detached mount read-only. OSError as of mount_setattr(2); `fd` stands for the mount afterwards too."""
+    try:
+        mounts.restrict(fd, ["ro"])
+        return
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+    # Before Linux 5.12 only a mount that has a place can be made read-only: give it one for a moment.
+    with _point(fd) as place:
+        mounts.attach_path(fd, place)
+        try:
+            syscalls.mount(None, place, None, syscalls.MS_REMOUNT | syscalls.MS_BIND | syscalls.MS_RDONLY)
+            copy = mounts.copy(place)
+        finally:
+            syscalls.umount2(place, syscalls.MNT_DETACH)
+    os.dup2(copy, fd, inheritable=False)
+    os.close(copy)
+
+
 @contextlib.contextmanager
-def point(number: int, staging: str = "/run") -> Iterator[str]:
+def _point(number: int, staging: str = "/run") -> Iterator[str]:
     """A directory to mount on for a moment; `number` tells it from another that this process makes meanwhile."""
     place = os.path.join(staging, f".hako-overlay-{os.getpid()}-{number}")
     os.mkdir(place, 0o700)

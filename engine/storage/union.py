@@ -12,8 +12,9 @@ over, for `hako doctor`.
 from __future__ import annotations
 
 import os
+import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from enum import IntEnum
 from pathlib import Path
 from typing import BinaryIO, ClassVar, NamedTuple
@@ -103,6 +104,34 @@ class UnionDriver(ABC):
     def unmount(self, target: Path) -> None:
         """Take a mount that was put somewhere away from there; what is still open in it goes on (umount2(2))."""
         syscalls.umount2(os.fspath(target), syscalls.MNT_DETACH)
+
+
+def trial(driver: UnionDriver, backing: Path, marked: Callable[[Path], bool], refused: Callable[[OSError], str]) -> str:
+    """Mount a union on `backing`, delete a file in it, and look at what that left there. Leaves nothing.
+
+    Args:
+        marked: whether the upper directory in which `file` was deleted says so.
+        refused: the sentence for a mount that the kernel does not make.
+
+    Returns:
+        What is wrong; "" where all is well.
+    """
+    with tempfile.TemporaryDirectory(prefix=f".{driver.name}-trial-", dir=backing) as folder:
+        lower, upper, work = (Path(folder, name) for name in ("lower", "upper", "work"))
+        for place in (lower, upper, work):
+            place.mkdir()
+        (lower / "file").touch()
+        try:
+            fd = driver.mount([lower], upper, work)
+        except OSError as error:
+            return refused(error)
+        try:
+            os.unlink("file", dir_fd=fd)
+        except OSError as error:
+            return f"a file in it could not be deleted: {error.strerror}"
+        finally:
+            os.close(fd)
+        return "" if marked(upper) else "a deleted file left no whiteout"
 
 
 def drivers() -> tuple[UnionDriver, ...]:

@@ -99,14 +99,15 @@ def _holding(told: Iterable[str]) -> set[str]:
 
 def _chosen(top: int, told: dict[str, Kind], holding: set[str]) -> Iterator[Entry | str]:
     """The changed entries of a copy, and a mark for each deleted one behind its directory."""
-    for entry in walk(top):
-        if entry.path not in told and entry.path not in holding:
-            continue
-        yield entry
-        for path in sorted(told, key=os.fsencode):
+    deleted: dict[str, list[str]] = {}
+    for path in sorted(told, key=os.fsencode):
+        if told[path] is Kind.DELETED:
             parent, _, name = path.rpartition("/")
-            if told[path] is Kind.DELETED and parent == entry.path:
-                yield f"{parent}/{whiteouts.PREFIX}{name}".lstrip("/")
+            deleted.setdefault(parent, []).append(f"{parent}/{whiteouts.PREFIX}{name}".lstrip("/"))
+    for entry in walk(top):
+        if entry.path in told or entry.path in holding:
+            yield entry
+            yield from deleted.get(entry.path, ())
 
 
 def _compared(image: Node, top: int) -> Iterator[tuple[str, Kind]]:
@@ -164,7 +165,7 @@ def _copy(layer: int, path: str, node: Node, top: int, links: dict[tuple[int, in
         os.mkdir(path, 0o700, dir_fd=top)
         return
     inode = (node.layer, status.st_dev, status.st_ino)
-    if kind != stat.S_IFDIR and status.st_nlink > 1 and inode in links:
+    if status.st_nlink > 1 and inode in links:
         os.link(links[inode], path, src_dir_fd=top, dst_dir_fd=top, follow_symlinks=False)
         return
     links[inode] = path

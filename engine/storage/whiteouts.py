@@ -8,7 +8,9 @@ Overlay mounted by root reads `trusted.overlay.*`; mounted with `userxattr` insi
 ignores the other. Both marks are written always, so that one layer serves both. Since Linux 6.7 a whiteout may also be
 an empty file with an xattr `overlay.whiteout`; it is understood, never made.
 
-The names `.wh.` come from AUFS, whose on-disk form became OCI's. Nothing here reads or writes tar.
+The names `.wh.` come from AUFS, whose on-disk form became OCI's: `shows` reads a layer in either form. Layers may be
+hostile: each step opens one name in a directory that is open already and follows no link. Nothing here reads or writes
+tar.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ INTERNAL_PREFIX = ".wh..wh."  # AUFS's own book-keeping; only OPAQUE means somet
 
 _OPAQUE_XATTRS = ("trusted.overlay.opaque", "user.overlay.opaque")
 _WHITEOUT_XATTRS = ("trusted.overlay.whiteout", "user.overlay.whiteout")
+_OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _ABSENT = (errno.ENODATA, errno.ENOTSUP, errno.EPERM)
 
 
@@ -54,6 +57,65 @@ def set_opaque(fd: int) -> None:
 def is_opaque(fd: int) -> bool:
     """Whether an open directory is marked opaque in either form."""
     return any(_xattr(fd, name) == b"y" for name in _OPAQUE_XATTRS)
+
+
+def hides_lower(parent: int, name: str, *, aufs: bool = False) -> bool:
+    """Whether a directory is marked opaque, in overlay's form or in AUFS's; False where it cannot be opened."""
+    try:
+        fd = os.open(name, _OPEN, dir_fd=parent)
+    except OSError:
+        return False
+    try:
+        return _is(fd, OPAQUE) if aufs else is_opaque(fd)
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
+
+
+def shows(top: int, path: str, *, aufs: bool = False, marks: bool = True) -> bool | None:
+    """What one layer says of a path: it has it, it hides it, or (None) nothing, so that the next one decides.
+
+    Args:
+        top: the layer, an open directory.
+        aufs: its marks are AUFS's, not overlay's.
+        marks: its AUFS marks count (`ro+wh`, `rw`).
+    """
+    held: list[int] = []
+    fd, hidden = top, None
+    parts = path.strip("/").split("/")
+    try:
+        for depth, name in enumerate(parts, 1):
+            if aufs and marks and _is(fd, PREFIX + name):
+                return False
+            try:
+                status = os.stat(name, dir_fd=fd, follow_symlinks=False)
+            except (OSError, ValueError):
+                return hidden
+            if not aufs and is_whiteout(status):
+                return False
+            if depth == len(parts):
+                return True
+            if not stat.S_ISDIR(status.st_mode):
+                return False  # a file where the path wants a directory hides all that is below
+            if (marks or not aufs) and hides_lower(fd, name, aufs=aufs):
+                hidden = False
+            fd = os.open(name, _OPEN, dir_fd=fd)
+            held.append(fd)
+        return hidden
+    except OSError:
+        return hidden
+    finally:
+        for each in held:
+            os.close(each)
+
+
+def _is(fd: int, name: str) -> bool:
+    try:
+        os.stat(name, dir_fd=fd, follow_symlinks=False)
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _xattr(fd: int, name: str) -> bytes | None:
