@@ -8,6 +8,7 @@ the union was found in, or below the lab's own (a container's layers are not in 
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import stat
@@ -47,12 +48,11 @@ class _Budget:
     def __init__(self) -> None:
         self.until = time.monotonic() + LOOK_S
         self.changes, self.files, self.path_bytes = MAX_FILES, MAX_READ, MAX_PATH_BYTES
-        self.late = self.cut = False
+        self.cut = False
 
     def over(self) -> bool:
         """Whether nothing more may be read."""
-        self.late = self.late or time.monotonic() > self.until
-        self.cut = self.cut or self.late or self.files < 0 or self.path_bytes < 0
+        self.cut = self.cut or self.files < 0 or self.path_bytes < 0 or time.monotonic() > self.until
         return self.cut
 
     def took(self, tree: Tree) -> None:
@@ -281,6 +281,7 @@ def _read_told(path: str) -> bytes | None:
         os.close(place)
 
 
+@functools.cache
 def _memory_device() -> int:
     """The file system of every memfd_create(2): one of the kernel's own, which nobody can mount."""
     fd = os.memfd_create("hako", os.MFD_CLOEXEC)

@@ -58,6 +58,7 @@ class ProcessReader:
 
     def __init__(self, proc: str = "/proc") -> None:
         self._proc = proc
+        self._engines_user_ns = procfs.namespaces(os.getpid())["user"]
         self._known: dict[tuple[int, int], tuple[Process, procfs.Status, int]] = {}
 
     def read_all(
@@ -84,12 +85,11 @@ class ProcessReader:
             wanted.append(also)
         known: dict[tuple[int, int], tuple[Process, procfs.Status, int]] = {}
         processes = []
-        ours = _namespaces(os.getpid(), "/proc")["user"]
         for pid in wanted:
             entry = self._read(pid, (places[pid], (v1_places or {}).get(pid, {})), sessions, lab_map)
             # On its way into the lab a new process is in its group already and still in the engine's namespaces: what
             # it sees (mounts, above all) is the machine's. It joins all of them at once (setns(2), with a pidfd).
-            if entry is not None and entry[0].ns.get("user") != ours:
+            if entry is not None and entry[0].ns.get("user") != self._engines_user_ns:
                 known[pid, entry[0].start] = entry
                 processes.append(entry[0])
         self._known = known

@@ -62,12 +62,10 @@ def overlay_layers(world: World, args: Args) -> Result:
     found = _find(world, args, "overlay")
     if isinstance(found, Result):
         return found
-    wanted = list(args["layers"])
-    for union in found:
-        if _alike([layer.path for layer in union.layers], wanted):
-            return holds(target=union.target)
-    told = [layer.path for layer in found[0].layers]
-    return fails("layers_other", target=found[0].target, layers=told, wanted=wanted)
+    told = [(union.target, [layer.path for layer in union.layers]) for union in found]
+    target, layers = told[0]
+    same = _made_of(told, args["layers"])
+    return same or fails("layers_other", target=target, layers=layers, wanted=list(args["layers"]))
 
 
 def layer_shared(world: World, args: Args) -> Result:
@@ -120,17 +118,18 @@ def aufs_branches(world: World, args: Args) -> Result:
     found = _find(world, args, *_AUFS)
     if isinstance(found, Result):
         return found
-    for union in found:
-        told = [f"{layer.path}={layer.mode}" for layer in union.layers]
-        wanted = args["branches"]
-        if _alike(told, wanted):
-            return holds(target=union.target)
-    told = [f"{layer.path}={layer.mode}" for layer in found[0].layers]
-    return fails("branches_other", target=found[0].target, branches=told, wanted=list(args["branches"]))
+    told = [(union.target, [f"{layer.path}={layer.mode}" for layer in union.layers]) for union in found]
+    target, branches = told[0]
+    same = _made_of(told, args["branches"])
+    return same or fails("branches_other", target=target, branches=branches, wanted=list(args["branches"]))
 
 
-def _alike(told: Sequence[str], wanted: Sequence[str]) -> bool:
-    return len(told) == len(wanted) and all(fnmatchcase(*pair) for pair in zip(told, wanted, strict=True))
+def _made_of(told: Sequence[tuple[str, Sequence[str]]], wanted: Sequence[str]) -> Result | None:
+    """The first of these unions (target, directories) that is made of what is wanted, in that order."""
+    for target, words in told:
+        if len(words) == len(wanted) and all(fnmatchcase(*pair) for pair in zip(words, wanted, strict=True)):
+            return holds(target=target)
+    return None
 
 
 def copied_up(world: World, args: Args) -> Result:

@@ -79,4 +79,4 @@ def test_time_and_names_of_a_look_are_bounded(monkeypatch: pytest.MonkeyPatch) -
     assert budget.over()
     monkeypatch.setattr(layer_reader, "LOOK_S", -1.0)
     late = _Budget()
-    assert late.over() and late.late
+    assert late.over() and late.cut
