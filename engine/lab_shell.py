@@ -173,25 +173,22 @@ async def _enter_group(
 
 def _feed(streams: stdio.Stdio, data: bytes) -> Callable[[], None]:
     """Give a program its input as fast as it reads, a pipe holds 64 KiB of it, and then its end; returns what stops."""
-    loop, rest = asyncio.get_running_loop(), memoryview(data)
+    loop, rest, pipe = asyncio.get_running_loop(), memoryview(data), streams.stdin
 
     def stop() -> None:
-        if streams.stdin >= 0:
-            loop.remove_writer(streams.stdin)
+        nonlocal pipe
+        if pipe >= 0:  # else its number may be another's by now
+            loop.remove_writer(pipe)
+            pipe = -1
             streams.close_stdin()
 
     def feed() -> None:
         nonlocal rest
-        try:
-            while rest:
-                rest = rest[os.write(streams.stdin, rest) :]
-        except BlockingIOError:
-            return
-        except BrokenPipeError:
-            pass  # it does not read to the end, as `head` does not
-        stop()
+        rest = streams.put(rest)
+        if not rest or streams.stdin < 0:  # all of it; or it does not read to the end, as `head` does not
+            stop()
 
-    loop.add_writer(streams.stdin, feed)
+    loop.add_writer(pipe, feed)
     return stop
 
 

@@ -135,16 +135,13 @@ class Feed:
                     await self._writable(console.source)
                     taken = console.flush()
                 return
-            view = memoryview(data)
-            while view:
+            rest = memoryview(data)
+            while rest:
                 if self._stdio.stdin < 0 or self._closed:
                     raise Conflict("The program takes no input.", "Give it some with --interactive.")
-                try:
-                    view = view[os.write(self._stdio.stdin, view) :]
-                except BlockingIOError:
+                rest = self._stdio.put(rest)
+                if rest and self._stdio.stdin >= 0:
                     await self._writable(self._stdio.stdin)
-                except BrokenPipeError:
-                    self._stdio.close_stdin()
 
     async def end(self) -> None:
         """No more input comes: end of file for a pipe, Ctrl-D for a terminal."""

@@ -36,15 +36,18 @@ class Stdio:
         """Type into the terminal, or write to stdin; whether all was taken (see Console.write)."""
         if TTY in self.consoles:
             return self.consoles[TTY].write(data)
-        view = memoryview(data)
-        while view and self.stdin >= 0:
-            try:
-                view = view[os.write(self.stdin, view) :]
-            except BlockingIOError:
-                return False
-            except BrokenPipeError:
-                self.close_stdin()
-        return True
+        return not self.put(memoryview(data)) or self.stdin < 0
+
+    def put(self, data: memoryview) -> memoryview:
+        """Write to stdin what its pipe takes now (64 KiB, pipe(7)); what is left. One that nobody reads is closed."""
+        try:
+            while data and self.stdin >= 0:
+                data = data[os.write(self.stdin, data) :]
+        except BlockingIOError:
+            pass
+        except BrokenPipeError:
+            self.close_stdin()
+        return data
 
     def close_stdin(self) -> None:
         """Say to the program that no more input comes."""
