@@ -8,6 +8,7 @@ import { KINDS } from "../kinds.js";
 import { t } from "../strings.js";
 import { cells, LINE, RING } from "./layout.js";
 import { namespaceKey, processKey } from "./model.js";
+import { viewTable } from "./parts.js";
 
 const RADIUS = 3;
 
@@ -192,14 +193,6 @@ export function drawTable(seen, lab, fresh) {
       ),
     );
   });
-  const heads = ["kind", "inode", "whose", "processes"].map((name) =>
-    h("th", { scope: "col" }, t(`views.col_${name}`)),
-  );
-  return h(
-    "table",
-    { class: "ns-table" },
-    h("caption", { class: "unseen" }, t("views.namespaces")),
-    h("thead", {}, h("tr", {}, ...heads)),
-    h("tbody", {}, ...body),
-  );
+  const heads = ["kind", "inode", "whose", "processes"].map((name) => t(`views.col_${name}`));
+  return viewTable("", h("caption", { class: "unseen" }, t("views.namespaces")), heads, body);
 }

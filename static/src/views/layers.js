@@ -6,6 +6,7 @@ import { layout, PAD } from "./layers/layout.js";
 import { keysOf, stacks } from "./layers/model.js";
 import { headOf } from "./layers/words.js";
 import { mapScale } from "./live.js";
+import { mapTree } from "./parts.js";
 import { SteadyView } from "./steady.js";
 
 /** @typedef {import("../types.js").Observation} Observation */
@@ -55,14 +56,7 @@ export class LayersView extends SteadyView {
     const inner = room - 2 * PAD;
     const places = layout(stacks(seen), inner, { em: EM, cell: wordIn });
     const height = places.height + 2 * PAD;
-    const tree = svg("svg", {
-      class: "map layers",
-      role: "tree",
-      "aria-label": t("views.layers"),
-      width: Math.floor(room * scale),
-      height: Math.ceil(height * scale),
-      viewBox: `0 0 ${room} ${height}`,
-    });
+    const tree = mapTree("layers", t("views.layers"), room, height, scale);
     const content = svg("g", { role: "none", transform: `translate(${PAD} ${PAD / 2})` });
     content.append(...places.blocks.map((block) => drawBlock(block, inner, seen, fresh)));
     tree.append(patterns(), content);

@@ -5,6 +5,7 @@ import { drawGroup, drawTable } from "./draw.js";
 import { LINE, layout, PAD } from "./layout.js";
 import { LiveView, mapScale } from "./live.js";
 import { groups, keysOf, labInodes } from "./model.js";
+import { mapTree } from "./parts.js";
 import { wordsOf } from "./words.js";
 
 /** @typedef {import("../types.js").Observation} Observation */
@@ -58,14 +59,7 @@ export class NamespacesView extends LiveView {
       svg("rect", { class: "outline plain machine", x: 1, y: 1, width: room - 2, height: height - 2, rx: 3 }),
       svg("text", { class: "title", x: PAD, y: PAD + 13 }, t("views.machine")),
     ];
-    const tree = svg("svg", {
-      class: "map",
-      role: "tree",
-      "aria-label": t("views.namespaces"),
-      width: Math.floor(room * scale),
-      height: Math.ceil(height * scale),
-      viewBox: `0 0 ${room} ${height}`,
-    });
+    const tree = mapTree("", t("views.namespaces"), room, height, scale);
     tree.append(svg("g", { role: "none" }, ...machine, drawGroup(lab, 1, fresh)));
     return tree;
   }

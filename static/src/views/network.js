@@ -6,6 +6,7 @@ import { drawNetwork, networkTable } from "./network/draw.js";
 import { LINE, layout, PAD } from "./network/layout.js";
 import { graph, keysOf, namesOf } from "./network/model.js";
 import { line, namesFor, titleOf } from "./network/words.js";
+import { mapTree } from "./parts.js";
 import { SteadyView } from "./steady.js";
 
 /** @typedef {import("../types.js").Observation} Observation */
@@ -48,14 +49,7 @@ export class NetworkView extends SteadyView {
     const places = layout(all, room - 2 * PAD, words);
     const width = Math.max(room, places.width + PAD);
     const height = places.height + LINE + 3 * PAD;
-    const tree = svg("svg", {
-      class: "map network",
-      role: "tree",
-      "aria-label": t("views.network"),
-      width: Math.floor(width * scale),
-      height: Math.ceil(height * scale),
-      viewBox: `0 0 ${width} ${height}`,
-    });
+    const tree = mapTree("network", t("views.network"), width, height, scale);
     const frame = { x: 4, y: 1, width: width - 8, height: height - 2, rx: 3 };
     const content = svg("g", { role: "none", transform: `translate(4 ${PAD + LINE})` });
     content.append(...drawNetwork(places, namesFor(all, seen), fresh));

@@ -6,6 +6,7 @@ import { chip } from "../chip.js";
 import { h, plain, svg } from "../dom.js";
 import { lang, t } from "../strings.js";
 import { LiveView, mapScale } from "./live.js";
+import { viewTable } from "./parts.js";
 import { milliseconds, spans } from "./timeline/spans.js";
 
 /** @typedef {import("./timeline/spans.js").Plan} Plan */
@@ -133,13 +134,8 @@ export class TimelineView extends LiveView {
         h("td", {}, span.step.man),
       ),
     );
-    return h(
-      "table",
-      { class: "ns-table tl-table" },
-      h("caption", { class: "tl-title" }, this.title(plan)),
-      h("thead", {}, h("tr", {}, ...columns.map((name) => h("th", { scope: "col" }, t(`timeline.col_${name}`))))),
-      h("tbody", {}, ...body),
-    );
+    const heads = columns.map((name) => t(`timeline.col_${name}`));
+    return viewTable("tl-table", h("caption", { class: "tl-title" }, this.title(plan)), heads, body);
   }
 }
 

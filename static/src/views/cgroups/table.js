@@ -1,6 +1,7 @@
 /** The cgroups view as tables: what each group uses of what it may, and the limits in the order in which they were written. */
 import { h, plain } from "../../dom.js";
 import { t } from "../../strings.js";
+import { viewTable } from "../parts.js";
 import { head, moment, nameOf, phrase, processes, seconds, sentenceOf, throttled } from "./words.js";
 
 /** @typedef {import("./history.js").History} History */
@@ -52,11 +53,6 @@ function groupRow(past, fresh) {
 
 /** @param {string} caption @param {string[]} columns @param {HTMLElement[]} rows @param {boolean} [seen] */
 function table(caption, columns, rows, seen = false) {
-  return h(
-    "table",
-    { class: "ns-table cg-table" },
-    h("caption", { class: seen ? "cg-caption" : "unseen" }, t(caption)),
-    h("thead", {}, h("tr", {}, ...columns.map((name) => h("th", { scope: "col" }, t(`cgroups.col_${name}`))))),
-    h("tbody", {}, ...rows),
-  );
+  const heads = columns.map((name) => t(`cgroups.col_${name}`));
+  return viewTable("cg-table", h("caption", { class: seen ? "cg-caption" : "unseen" }, t(caption)), heads, rows);
 }

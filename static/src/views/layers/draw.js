@@ -5,6 +5,7 @@
 import { h, plain, svg } from "../../dom.js";
 import { t } from "../../strings.js";
 import { cells, shorten } from "../layout.js";
+import { viewTable } from "../parts.js";
 import { LINE } from "./layout.js";
 import { layerKey } from "./model.js";
 import { cellText, headOf, kindOf, roleOf, rowLabel, tail } from "./words.js";
@@ -224,13 +225,7 @@ export function layersTable(all, seen, fresh) {
     return [head, ...lines, foot ? h("tr", {}, h("td", { colspan: 4 }, foot)) : null];
   });
   const heads = [t("views.col_path"), t("views.col_what"), t("views.col_layer"), t("views.col_below")];
-  return h(
-    "table",
-    { class: "ns-table" },
-    h("caption", { class: "unseen" }, t("views.layers")),
-    h("thead", {}, h("tr", {}, ...heads.map((head) => h("th", { scope: "col" }, head)))),
-    h("tbody", {}, ...body),
-  );
+  return viewTable("", h("caption", { class: "unseen" }, t("views.layers")), heads, body);
 }
 
 /** @param {import("../../types.js").Union} union @param {number} index */

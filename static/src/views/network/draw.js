@@ -6,6 +6,7 @@ import { h, plain, svg } from "../../dom.js";
 import { KINDS } from "../../kinds.js";
 import { t } from "../../strings.js";
 import { cells } from "../layout.js";
+import { viewTable } from "../parts.js";
 import { INDENT, LINE, PAD } from "./layout.js";
 import { cableEnd, parts, titleOf } from "./words.js";
 
@@ -177,11 +178,5 @@ export function networkTable(graph, names, fresh) {
     t("views.col_addresses"),
     t("views.col_joined"),
   ];
-  return h(
-    "table",
-    { class: "ns-table" },
-    h("caption", { class: "unseen" }, t("views.network")),
-    h("thead", {}, h("tr", {}, ...heads.map((head) => h("th", { scope: "col" }, head)))),
-    h("tbody", {}, ...body),
-  );
+  return viewTable("", h("caption", { class: "unseen" }, t("views.network")), heads, body);
 }
