@@ -8,7 +8,7 @@ import pytest
 
 from tests.browser.lesson_page import LessonPage
 from tests.browser.stack import wait_until
-from tests.browser.test_whole_lesson import CHECKED_BEFORE, done, type_block
+from tests.browser.test_whole_lesson import CHECKED_BEFORE, done, predict, type_block
 
 pytestmark = [pytest.mark.browser, pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(300)]
 Open = Callable[..., LessonPage]
@@ -37,10 +37,7 @@ def test_the_lesson_of_cgroups_by_mouse_in_japanese(lesson: Open) -> None:
     for step in steps:
         assert page.step.get_attribute("id") == f"step-{step}"
         wait_until(lambda: _groups(page) == [], lambda: f"no group is left of the step before: {_groups(page)}")
-        for form in page.step.locator("form.predict").all():
-            form.locator("label").first.click()
-            form.locator("button[type=submit]").click()
-            assert form.locator(".why:visible").count() >= 1
+        predict(page)
         for block in page.step.locator("figure.command[data-mode=run]").all():
             type_block(page, block, block.locator("button.primary").click)
         done(page, step)

@@ -8,7 +8,7 @@ import pytest
 
 from tests.browser.lesson_page import LessonPage
 from tests.browser.stack import wait_until
-from tests.browser.test_whole_lesson import done, type_block
+from tests.browser.test_whole_lesson import done, predict, type_block
 
 pytestmark = [pytest.mark.browser, pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(300)]
 Open = Callable[..., LessonPage]
@@ -33,10 +33,7 @@ def test_the_lesson_by_mouse(lesson: Open, slug: str, lang: str) -> None:
     steps = page.evaluate("hako.course.lesson.steps.map(step => step.id)")
     for step in steps:
         assert page.step.get_attribute("id") == f"step-{step}"
-        for form in page.step.locator("form.predict").all():
-            form.locator("label").first.click()
-            form.locator("button[type=submit]").click()
-            assert form.locator(".why:visible").count() >= 1
+        predict(page)
         for block in page.step.locator("figure.command:not([data-mode=copy])").all():
             if not block.is_visible():
                 continue  # for another version of cgroups
@@ -49,10 +46,7 @@ def test_the_lesson_by_mouse(lesson: Open, slug: str, lang: str) -> None:
             type_block(page, block, block.locator("button.primary").click)
         done(page, step)
         page.step.locator("[data-move='1']").click()
-    for form in page.step.locator("[data-quiz] form.predict").all():
-        form.locator("label").last.click()
-        form.locator("button[type=submit]").click()
-        assert form.locator(".why:visible").count() >= 1
+    predict(page, "[data-quiz] form.predict", last=True)
     assert page.page.locator("#marks .done").count() == len(steps)
 
 

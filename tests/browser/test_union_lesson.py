@@ -8,7 +8,7 @@ import pytest
 
 from tests.browser.lesson_page import LessonPage
 from tests.browser.stack import wait_until
-from tests.browser.test_whole_lesson import CHECKED_BEFORE, done, prompts, settled, type_block
+from tests.browser.test_whole_lesson import CHECKED_BEFORE, done, predict, prompts, settled, type_block
 
 pytestmark = [pytest.mark.browser, pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(300)]
 Open = Callable[..., LessonPage]
@@ -35,10 +35,7 @@ def test_the_lesson_of_unions_by_mouse_in_english(lesson: Open) -> None:
     steps = page.evaluate("hako.course.lesson.steps.map(step => step.id)")
     for step in steps:
         assert page.step.get_attribute("id") == f"step-{step}"
-        for form in page.step.locator("form.predict").all():
-            form.locator("label").last.click()
-            form.locator("button[type=submit]").click()
-            assert form.locator(".why:visible").count() >= 1
+        predict(page, last=True)
         if step in ("copy-up", "whiteout"):
             wait_until(lambda: "/live" in _unions(page), lambda: f"the live CD is on: {_unions(page)}")
         for block in page.step.locator("figure.command[data-mode=run]").all():

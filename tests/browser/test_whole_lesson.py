@@ -82,25 +82,28 @@ def done(page: LessonPage, step: str) -> None:
     assert section.locator("[data-check]:not([data-state=done])").count() == 0
 
 
+def predict(page: LessonPage, forms: str = "form.predict", *, last: bool = False) -> None:
+    """Choose the first answer of each question in the step, or the last one; each is answered with a reason."""
+    for form in page.step.locator(forms).all():
+        labels = form.locator("label")
+        (labels.last if last else labels.first).click()
+        form.locator("button[type=submit]").click()
+        assert form.locator(".why:visible").count() >= 1
+
+
 def test_the_whole_lesson_by_mouse_in_japanese(lesson: Open) -> None:
     """Every prediction, every block, every check, the quiz: all with the mouse."""
     page = lesson(lang="ja")
     for step in page.evaluate("hako.course.lesson.steps.map(step => step.id)"):
         assert page.step.get_attribute("id") == f"step-{step}"
-        for form in page.step.locator("form.predict").all():
-            form.locator("label").first.click()
-            form.locator("button[type=submit]").click()
-            assert form.locator(".why:visible").count() >= 1
+        predict(page)
         for block in page.step.locator("figure.command:not([data-mode=copy])").all():
             if block.get_attribute("data-mode") == "edit":
                 block.locator("code").fill(fill_in(page, block.locator("code")))
             type_block(page, block, block.locator("button.primary").click)
         done(page, step)
         page.step.locator("[data-move='1']").click()
-    for form in page.step.locator("[data-quiz] form.predict").all():
-        form.locator("label").last.click()
-        form.locator("button[type=submit]").click()
-        assert form.locator(".why:visible").count() >= 1
+    predict(page, "[data-quiz] form.predict", last=True)
     assert page.page.locator("#marks .done").count() == 8
 
 

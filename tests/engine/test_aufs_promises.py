@@ -19,6 +19,7 @@ import pytest
 
 from tests.engine.engines import ROOT
 from tests.engine.test_aufs_fuse import helper
+from tests.folders import folders
 
 pytestmark = pytest.mark.root
 
@@ -34,13 +35,6 @@ def mounted(top: Path, options: str) -> Iterator[Path]:
         yield point
     finally:
         subprocess.run(["umount", str(point)], check=True)
-
-
-def folders(top: Path, *names: str) -> list[Path]:
-    """Empty directories."""
-    for name in names:
-        (top / name).mkdir(parents=True)
-    return [top / name for name in names]
 
 
 def br(*branches: tuple[Path, str]) -> str:

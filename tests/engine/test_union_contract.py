@@ -22,6 +22,7 @@ from engine.storage.overlay import OverlayDriver
 from engine.storage.union import Change, Kind, Place, UnionDriver
 from engine.storage.vfs import VfsDriver
 from tests.engine.test_aufs_fuse import helper
+from tests.folders import folders
 
 pytestmark = pytest.mark.root
 
@@ -73,13 +74,6 @@ def merged(fd: int) -> Iterator[Path]:
         yield Path(f"/proc/self/fd/{fd}")
     finally:
         os.close(fd)
-
-
-def folders(top: Path, *names: str) -> list[Path]:
-    """Empty directories."""
-    for name in names:
-        (top / name).mkdir(parents=True)
-    return [top / name for name in names]
 
 
 def test_upper_layer_wins_and_lower_stays(driver: UnionDriver, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from engine.storage import overlay_mount, union
 from engine.storage.layers import LayerStore
 from engine.storage.overlay import OverlayDriver, exists
 from engine.storage.union import Change, Kind
+from tests.folders import folders
 
 pytestmark = pytest.mark.root
 
@@ -48,15 +49,9 @@ def _read(top: int, name: str) -> str:
         return file.read()
 
 
-def _folders(top: Path, *names: str) -> list[Path]:
-    for name in names:
-        (top / name).mkdir(parents=True)
-    return [top / name for name in names]
-
-
 def test_upper_layer_wins_and_lower_stays(driver: OverlayDriver, tmp_path: Path) -> None:
     """The later layer hides the earlier; writing goes to the upper directory and to no layer."""
-    low, high, upper, work = _folders(tmp_path, "low", "high", "up", "wk")
+    low, high, upper, work = folders(tmp_path, "low", "high", "up", "wk")
     (low / "a").write_text("low")
     (low / "b").write_text("low")
     (high / "b").write_text("high")
@@ -72,7 +67,7 @@ def test_upper_layer_wins_and_lower_stays(driver: OverlayDriver, tmp_path: Path)
 
 def test_layers_and_upper_may_be_given_as_fds(driver: OverlayDriver, tmp_path: Path) -> None:
     """A lab's helper has fds only: of directories, and of detached mounts that have no path at all."""
-    low, high, upper, work = _folders(tmp_path, "low", "high", "up", "wk")
+    low, high, upper, work = folders(tmp_path, "low", "high", "up", "wk")
     (low / "a").write_text("low")
     with contextlib.ExitStack() as stack:
         fds = []
@@ -88,7 +83,7 @@ def test_layers_and_upper_may_be_given_as_fds(driver: OverlayDriver, tmp_path: P
 @pytest.mark.parametrize("count", [1, 2])
 def test_without_upper_it_is_read_only(driver: OverlayDriver, tmp_path: Path, count: int) -> None:
     """A view of an image alone can be read and not written, be it of one layer or of several."""
-    layers = _folders(tmp_path, *(f"layer{number}" for number in range(count)))
+    layers = folders(tmp_path, *(f"layer{number}" for number in range(count)))
     (layers[0] / "a").write_text("low")
     with merged(driver.mount(layers)) as top:
         assert _read(top, "a") == "low"
@@ -98,7 +93,7 @@ def test_without_upper_it_is_read_only(driver: OverlayDriver, tmp_path: Path, co
 
 def test_readonly_with_upper(driver: OverlayDriver, tmp_path: Path) -> None:
     """`--read-only`: there is an upper directory, and nothing gets into it."""
-    low, upper, work = _folders(tmp_path, "low", "up", "wk")
+    low, upper, work = folders(tmp_path, "low", "up", "wk")
     with merged(driver.mount([low], upper, work, readonly=True)) as top:
         with pytest.raises(OSError, match="Read-only"):
             os.mkdir("d", dir_fd=top)
@@ -107,8 +102,8 @@ def test_readonly_with_upper(driver: OverlayDriver, tmp_path: Path) -> None:
 
 def test_many_layers_with_long_names(driver: OverlayDriver, tmp_path: Path) -> None:
     """Forty layers whose paths are far more than one page together, with colons and commas in them."""
-    layers = _folders(tmp_path, *(f"{'x' * 120}:{number},y" for number in range(40)))
-    upper, work = _folders(tmp_path, "up", "wk")
+    layers = folders(tmp_path, *(f"{'x' * 120}:{number},y" for number in range(40)))
+    upper, work = folders(tmp_path, "up", "wk")
     (layers[0] / "lowest").touch()
     (layers[39] / "highest").touch()
     with merged(driver.mount(layers, upper, work)) as top:
@@ -117,7 +112,7 @@ def test_many_layers_with_long_names(driver: OverlayDriver, tmp_path: Path) -> N
 
 def test_a_mount_leaves_nothing(driver: OverlayDriver, tmp_path: Path) -> None:
     """Detached means that no mount table ever shows it for longer than the call, and closing it ends it."""
-    low, upper, work = _folders(tmp_path, "low", "up", "wk")
+    low, upper, work = folders(tmp_path, "low", "up", "wk")
     before = Path("/proc/self/mountinfo").read_text()
     os.close(driver.mount([low], upper, work))
     assert Path("/proc/self/mountinfo").read_text() == before
@@ -126,7 +121,7 @@ def test_a_mount_leaves_nothing(driver: OverlayDriver, tmp_path: Path) -> None:
 
 def test_a_refused_mount_says_why(driver: OverlayDriver, tmp_path: Path) -> None:
     """Upper and work on different file systems: an OSError, and nothing left."""
-    low, upper = _folders(tmp_path, "low", "up")
+    low, upper = folders(tmp_path, "low", "up")
     with pytest.raises(OSError, match=r"overlay|fsconfig"):
         driver.mount([low], upper, Path("/dev/shm"))
     with pytest.raises(ValueError, match="work"):
@@ -135,7 +130,7 @@ def test_a_refused_mount_says_why(driver: OverlayDriver, tmp_path: Path) -> None
 
 def test_changes_and_diff(driver: OverlayDriver, tmp_path: Path) -> None:
     """What a container changed, in Docker's terms, and the same as a layer with OCI's whiteouts."""
-    low, upper, work = _folders(tmp_path, "low", "up", "wk")
+    low, upper, work = folders(tmp_path, "low", "up", "wk")
     for name in ("gone", "kept", "d/old", "e/x"):
         (low / name).parent.mkdir(exist_ok=True)
         (low / name).write_text("low")
@@ -162,7 +157,7 @@ def test_changes_and_diff(driver: OverlayDriver, tmp_path: Path) -> None:
 
 def test_one_layer_serves_root_and_lab(tmp_path: Path) -> None:
     """An opaque directory and a whiteout hold in root's overlay and, by `userxattr`, in a user namespace's."""
-    low, upper, work, point = _folders(tmp_path, "low", "up", "wk", "merged")
+    low, upper, work, point = folders(tmp_path, "low", "up", "wk", "merged")
     (low / "d").mkdir()
     (low / "d" / "old").touch()
     (low / "gone").touch()
@@ -178,7 +173,7 @@ def test_one_layer_serves_root_and_lab(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
     options = f"lowerdir={layer}:{low},upperdir={tmp_path}/up2,workdir={tmp_path}/wk2,userxattr"
     script = f"mount -t overlay -o {options} overlay {point} && cd {point} && ls && ls d"
-    _folders(tmp_path, "up2", "wk2")
+    folders(tmp_path, "up2", "wk2")
     done = subprocess.run(
         ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script], capture_output=True, text=True
     )
@@ -192,7 +187,7 @@ def test_choose_tries_and_says_why(tmp_path: Path) -> None:
     assert chosen.name == "overlay"
     assert verdicts["overlay"].ok
     assert os.listdir(tmp_path) == []
-    low, upper, work, point = _folders(tmp_path, "low", "up", "wk", "merged")
+    low, upper, work, point = folders(tmp_path, "low", "up", "wk", "merged")
     fd = OverlayDriver().mount([low], upper, work)
     with merged(fd):
         chosen, verdicts = union.choose(Path(f"/proc/self/fd/{fd}"))

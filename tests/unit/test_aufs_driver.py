@@ -17,6 +17,7 @@ from engine.storage import aufs
 from engine.storage.aufs import AufsDriver, Kernel, option_pages
 from engine.storage.aufs_layers import translated
 from engine.storage.union import Change, Kind
+from tests.folders import folders
 
 
 class Recorded(Kernel):
@@ -56,12 +57,6 @@ class Recorded(Kernel):
 
     def flush(self, target: str) -> None:
         self.calls.append(("flush", target))
-
-
-def folders(top: Path, *names: str) -> list[Path]:
-    for name in names:
-        (top / name).mkdir(parents=True)
-    return [top / name for name in names]
 
 
 def test_a_mount_as_the_talk_writes_it(tmp_path: Path) -> None:

@@ -78,6 +78,12 @@ def run(root: GuestRoot, folder: Path, arguments: Sequence[str], deadline_s: flo
     return read_report(report.read_text(errors="replace"), console.read_text(errors="replace"))
 
 
+def run_files(root: GuestRoot, folder: Path, files: Sequence[str], left_out: Sequence[str], deadline_s: float) -> Run:
+    """Boot a guest that runs these files of tests, in this order, but for the tests named in `left_out`."""
+    deselected = [f"--deselect={test}" for test in left_out]
+    return run(root, folder, ["-q", "--randomly-dont-reorganize", *files, *deselected], deadline_s)
+
+
 def read_report(report: str, console: str) -> Run:
     """The lines of in_guest.py; one that was cut off when the guest was switched off is left out."""
     outcomes: list[Outcome] = []

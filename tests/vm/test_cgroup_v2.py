@@ -44,8 +44,7 @@ GUEST_S = 1500.0
 def guest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[machine.Run]:
     """One boot for all tests of this module."""
     folder = tmp_path_factory.mktemp("guest")
-    arguments = ["-q", "--randomly-dont-reorganize", *FILES, *(f"--deselect={test}" for test in LEFT_OUT)]
-    yield machine.run(guest_root.ensure(), folder, arguments, GUEST_S)
+    yield machine.run_files(guest_root.ensure(), folder, FILES, LEFT_OUT, GUEST_S)
 
 
 def test_guest_comes_to_its_end(guest: machine.Run) -> None:
