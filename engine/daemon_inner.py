@@ -133,7 +133,7 @@ class InnerDaemon:
             busy = server.peers or any(each.record.state not in ("created", "exited") for each in containers.all())
             now = time.monotonic()
             since = now if busy else since
-            if now - since >= self._settings.idle_s:
+            if now - since >= self._settings.idle_s and await server.leave():
                 log.info("idle")
                 self._clean = True
                 self._stop.set()

@@ -21,6 +21,7 @@ from engine.errors import BadInput, Conflict, EngineError
 log = structlog.get_logger(__name__)
 
 CONNECTIONS = 64
+_TURNS = 5
 
 
 class Server:
@@ -62,6 +63,27 @@ class Server:
         """
         sock = self._listener or _bind(self._path, self._mode, self._gid)
         self._server = await asyncio.get_running_loop().create_unix_server(lambda: Peer(self), sock=sock)
+
+    async def leave(self) -> bool:
+        """Listen no more if nobody is here; else go on, and False. Only with a listener that was handed to us.
+
+        Whoever comes to it from now on waits in its queue for the next engine. Who was let in just before is a peer only
+        some turns of the loop later, and must not be hung up on: to see that the queue is not empty, accept(2), making
+        the transport and telling the protocol take one each, and a closed server makes no transport any more.
+        """
+        assert self._listener is not None and self._server is not None
+        kept = self._listener.dup()
+        asyncio.get_running_loop().remove_reader(self._listener)
+        for _ in range(_TURNS):
+            await asyncio.sleep(0)
+        self._server.close()
+        if not self.peers:
+            self._server = None
+            kept.close()
+            return True
+        self._listener = kept
+        await self.start()
+        return False
 
     async def stop(self) -> None:
         """Listen no more, hang up, take the socket's file away."""
