@@ -71,10 +71,15 @@ class Web:
         self.process.send_signal(number)
         return self.process.wait(timeout=20)
 
+    def workers(self) -> list[str]:
+        """The processes of gunicorn's arbiter."""
+        assert self.process is not None
+        return Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+
     def kill(self) -> None:
         """kill -9 of the whole of it: gunicorn's arbiter and its worker."""
         assert self.process is not None
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        children = self.workers()
         for pid in (self.process.pid, *map(int, children)):
             os.kill(pid, signal.SIGKILL)
         self.process.wait(timeout=20)

@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from tests.web.conftest import Stack
+from tests.web.conftest import Stack, alive
 from tests.web.lab_client import Browser, LabSocket, until
 from web.serve import GRACE_S
 
@@ -78,10 +78,13 @@ def test_the_worker_ends_with_its_master(stack: Stack) -> None:
     page = _page(stack, browser)
     page.attach("lab")
     assert stack.web.process is not None
+    workers = stack.web.workers()
     stack.web.process.kill()
     stack.web.process.wait()
     began = time.monotonic()
     page.wait_event("disconnect")
+    # Its last breath is later than its pages': till then it is the one that answers on the port.
+    until(lambda: not any(map(alive, workers)), "the worker is gone")
     assert time.monotonic() - began < GRACE_S
     stack.web.start()
     browser.socket().close()
