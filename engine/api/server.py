@@ -67,9 +67,9 @@ class Server:
     async def leave(self) -> bool:
         """Listen no more if nobody is here; else go on, and False. Only with a listener that was handed to us.
 
-        Whoever comes to it from now on waits in its queue for the next engine. Who was let in just before is a peer only
-        some turns of the loop later, and must not be hung up on: to see that the queue is not empty, accept(2), making
-        the transport and telling the protocol take one each, and a closed server makes no transport any more.
+        Whoever comes to it from now on waits in its queue for the next engine. Who was let in just before is a peer
+        only some turns of the loop later, and must not be hung up on: to see that the queue is not empty, accept(2),
+        making the transport and telling the protocol take one each, and a closed server makes no transport any more.
         """
         assert self._listener is not None and self._server is not None
         kept = self._listener.dup()
