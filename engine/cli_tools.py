@@ -81,7 +81,7 @@ def lesson(words: tuple[str, ...]) -> NoReturn:
 @hako.command(context_settings=HANDED_ON)
 @click.argument("words", nargs=-1, type=click.UNPROCESSED)
 def bench(words: tuple[str, ...]) -> NoReturn:
-    """Measure: bench start, bench terminal."""
+    """Measure: bench start, bench terminal, bench observe."""
     known = sorted(path.stem for path in (ROOT / "tests" / "bench").glob("*.py") if "def main(" in path.read_text())
     if not words or words[0] not in known:
         problem = f"There is no bench {words[0]!r}." if words else "Which bench?"

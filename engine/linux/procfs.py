@@ -206,11 +206,11 @@ def read(path: str, limit: int = _LIMIT) -> bytes:
         os.close(fd)
 
 
-def read_page(path: str) -> bytes:
-    """A file of less than 4 KiB in one read(2): stat, status, cgroup. Half the cost of `read`."""
+def read_page(path: str, limit: int = 8192) -> bytes:
+    """A file of less than 4 KiB in one read(2): stat, status, cgroup, the beginning of cmdline. Half of `read`."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        return os.read(fd, 8192)
+        return os.read(fd, limit)
     finally:
         os.close(fd)
 
@@ -227,7 +227,11 @@ def stat(pid: int, proc: str = "/proc") -> Stat:
 
 def cmdline(pid: int, proc: str = "/proc", limit: int = 4096) -> tuple[str, ...]:
     """argv, as the process last left it; empty for a kernel thread and a zombie. At most `limit` bytes."""
-    text = read(f"{proc}/{pid}/cmdline", limit)
+    return parse_cmdline(read(f"{proc}/{pid}/cmdline", limit))
+
+
+def parse_cmdline(text: bytes) -> tuple[str, ...]:
+    """The words of /proc/PID/cmdline."""
     return tuple(os.fsdecode(word) for word in text.removesuffix(b"\0").split(b"\0")) if text else ()
 
 

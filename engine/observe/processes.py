@@ -9,6 +9,7 @@ import fcntl
 import os
 import struct
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
 from engine.linux import cgroup_end, procfs
 from engine.linux.idmap import IdMap, to_container
@@ -22,6 +23,9 @@ _TIOCGSID = 0x5429
 _STATUS_EVERY = 4
 # argv shown to people; the rest of a long one is cut.
 _ARGV_BYTES = 1024
+
+#: The group of a process, and its groups on v1 by controller where they are others.
+_Place = tuple[str, Mapping[str, str]]
 
 
 def groups_of(view: LabView) -> tuple[list[GroupEntry], bool]:
@@ -48,18 +52,29 @@ def sessions_of(terminals: Mapping[str, int]) -> dict[int, str]:
     return sessions
 
 
+@dataclass(slots=True)
+class _Known:
+    """A process as it was read last: the raw text and links that told of it, and how many looks its status holds."""
+
+    raw: tuple[bytes, bytes, dict[str, int], int | None]
+    process: Process
+    status: procfs.Status
+    age: int
+
+
 class ProcessReader:
     """Reads a lab's processes, and remembers what of them hardly ever changes. For one thread at a time.
 
-    /proc/PID/status costs a third of all. What is used of it (pids inside, user, capabilities, seccomp) only changes
-    together with argv, comm or namespaces, but for a program that gives up rights by itself: so it is read when one of
-    those changed, and every few looks.
+    Most processes sleep: what reads the same, byte for byte, is not taken apart again. /proc/PID/status costs a third
+    of all. What is used of it (pids inside, user, capabilities, seccomp) only changes together with argv, comm or
+    namespaces, but for a program that gives up rights by itself: so it is read when one of those changed, and every few
+    looks.
     """
 
     def __init__(self, proc: str = "/proc") -> None:
         self._proc = proc
         self._engines_user_ns = procfs.namespaces(os.getpid())["user"]
-        self._known: dict[tuple[int, int], tuple[Process, procfs.Status, int]] = {}
+        self._known: dict[int, _Known] = {}
 
     def read_all(
         self,
@@ -83,67 +98,98 @@ class ProcessReader:
         wanted = sorted(places)[:MAX_PROCESSES]
         if also not in wanted:
             wanted.append(also)
-        known: dict[tuple[int, int], tuple[Process, procfs.Status, int]] = {}
+        known: dict[int, _Known] = {}
         processes = []
         for pid in wanted:
             entry = self._read(pid, (places[pid], (v1_places or {}).get(pid, {})), sessions, lab_map)
             # On its way into the lab a new process is in its group already and still in the engine's namespaces: what
             # it sees (mounts, above all) is the machine's. It joins all of them at once (setns(2), with a pidfd).
-            if entry is not None and entry[0].ns.get("user") != self._engines_user_ns:
-                known[pid, entry[0].start] = entry
-                processes.append(entry[0])
+            if entry is not None and entry.process.ns.get("user") != self._engines_user_ns:
+                known[pid] = entry
+                processes.append(entry.process)
         self._known = known
         return processes, len(places) > MAX_PROCESSES
 
     def _read(
         self,
         pid: int,
-        place: tuple[str, Mapping[str, str]],
+        place: _Place,
         sessions: Mapping[int, str],
         lab_map: tuple[IdMap, ...],
-    ) -> tuple[Process, procfs.Status, int] | None:
+    ) -> _Known | None:
         """One process; None if it is no more. A zombie has no argv and only its user and pid namespace."""
+        before = self._known.get(pid)
         try:
-            stat = procfs.stat(pid, self._proc)
-            argv = procfs.cmdline(pid, self._proc, _ARGV_BYTES)
-            ns = _namespaces(pid, self._proc)
-            before = self._known.get((pid, stat.starttime))
-            if before is None or before[2] == 0 or not _same_program(before[0], stat, argv, ns):
+            raw = self._raw(pid)
+            if before is not None and before.raw == raw and before.age > 0:
+                before.process = _placed(before.process, place, sessions)
+                before.age -= 1
+                return before
+            stat = procfs.parse_stat(raw[0])
+            argv = tuple(text(word) for word in procfs.parse_cmdline(raw[1]))
+            if before is None or before.age == 0 or not _same_program(before.process, stat, argv, raw[2]):
                 # The first age differs by pid, so that no later look reads the status of all.
                 status = procfs.status(pid, self._proc)
                 age = _STATUS_EVERY - 1 if before else pid % _STATUS_EVERY
             else:
-                status, age = before[1], before[2] - 1
+                status, age = before.status, before.age - 1
         except procfs.Gone:
             return None
-        host_uid = status.uids[1]
-        uid = to_container(lab_map, host_uid)
-        process = Process(
-            pid=pid,
-            nspid=status.nspid[1:] or status.nspid,
-            ppid=stat.ppid,
-            pgrp=stat.pgrp,
-            session=stat.session,
-            comm=text(stat.comm),
-            argv=tuple(text(word) for word in argv),
-            state=stat.state,
-            uid=_OVERFLOW_ID if uid is None else uid,
-            host_uid=host_uid,
-            start=stat.starttime,
-            tty=sessions.get(stat.session),
-            cgroup=place[0],
-            ns=ns,
-            children_pid_ns=_children_pid_ns(pid, ns, self._proc),
-            seccomp=status.seccomp,
-            cap_eff=status.cap_effective,
-            cgroups=place[1],
-            cpu_ticks=stat.cpu_ticks,
-        )
-        return process, status, age
+        return _Known(raw, _process(stat, argv, raw, status, place, sessions, lab_map), status, age)
+
+    def _raw(self, pid: int) -> tuple[bytes, bytes, dict[str, int], int | None]:
+        """stat, cmdline, namespaces, and the pid namespace of its children where that is another one."""
+        folder = f"{self._proc}/{pid}"
+        stat = procfs.read_page(f"{folder}/stat")
+        cmdline = procfs.read_page(f"{folder}/cmdline", _ARGV_BYTES)
+        ns = _namespaces(pid, self._proc)
+        return stat, cmdline, ns, _children_pid_ns(pid, ns, self._proc)
+
+
+def _process(
+    stat: procfs.Stat,
+    argv: tuple[str, ...],
+    raw: tuple[bytes, bytes, dict[str, int], int | None],
+    status: procfs.Status,
+    place: _Place,
+    sessions: Mapping[int, str],
+    lab_map: tuple[IdMap, ...],
+) -> Process:
+    host_uid = status.uids[1]
+    uid = to_container(lab_map, host_uid)
+    return Process(
+        pid=stat.pid,
+        nspid=status.nspid[1:] or status.nspid,
+        ppid=stat.ppid,
+        pgrp=stat.pgrp,
+        session=stat.session,
+        comm=text(stat.comm),
+        argv=argv,
+        state=stat.state,
+        uid=_OVERFLOW_ID if uid is None else uid,
+        host_uid=host_uid,
+        start=stat.starttime,
+        tty=sessions.get(stat.session),
+        cgroup=place[0],
+        ns=raw[2],
+        children_pid_ns=raw[3],
+        seccomp=status.seccomp,
+        cap_eff=status.cap_effective,
+        cgroups=place[1],
+        cpu_ticks=stat.cpu_ticks,
+    )
+
+
+def _placed(process: Process, place: _Place, sessions: Mapping[int, str]) -> Process:
+    """The same process where it is now: its groups and its terminal stand in no file of its own."""
+    tty = sessions.get(process.session)
+    if (process.cgroup, process.cgroups, process.tty) == (*place, tty):
+        return process
+    return replace(process, cgroup=place[0], cgroups=place[1], tty=tty)
 
 
 def _same_program(before: Process, stat: procfs.Stat, argv: tuple[str, ...], ns: Mapping[str, int]) -> bool:
-    return before.comm == stat.comm and before.argv == argv and before.ns == ns
+    return (before.start, before.comm, before.argv, before.ns) == (stat.starttime, text(stat.comm), argv, ns)
 
 
 def _namespaces(pid: int, proc: str) -> dict[str, int]:

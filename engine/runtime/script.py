@@ -75,7 +75,7 @@ def _middle(text: Text) -> list[str]:
         "# The first child of a process that asked for a PID namespace is number 1 in it: see `clone`.",
         f'unshare -{text.letters} --propagation slave sh "$DIR/clone" "$@" &',
         "exec 3<&-",
-        'read -r PID <"$DIR/ready"',
+        'read -r PID <"$DIR/ready" || PID=0',
         '[ "$PID" != 0 ] || { PID=; echo "A step inside did not work." >&2; exit 125; }',
     ]
 

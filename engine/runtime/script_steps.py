@@ -329,16 +329,17 @@ def _workdir(text: Text, head: list[str], step: Step, place: Place) -> None:
 def _exec(text: Text, head: list[str], step: Step, place: Place) -> None:
     env = _quoted([f"{key}={value}" for key, value in step.args["env"].items()])
     home = "" if "HOME" in step.args["env"] else 'HOME="$home" '
-    wait = 'read -r go <&8; exec <&3 3<&- 8<&-; cd "$0"; unset PWD OLDPWD SHLVL; exec "$@"'
+    tell = 'echo "$1" >&9; shift; read -r go <&8; exec <&3 3<&- 8<&- 9>&-'
+    wait = f'{tell}; cd "$0"; unset PWD OLDPWD SHLVL; exec "$@"'
     text.second += [
         *head,
         f"[ $# -gt 0 ] || set -- {_quoted(list(step.args['args']))}",
-        'exec 8<>"$DIR/go"',
+        'exec 8<>"$DIR/go" 9>"$DIR/ready"',
         "read -r pid rest </proc/self/stat  # the old /proc: our number seen from outside",
-        'echo "$pid" >"$DIR/ready"',
-        "# Without privilege from here on, it waits until the outer shell has swapped its root.",
+        "# The last shell, without privilege, says that it is there, and waits until the outer one has swapped its",
+        "# root: said any earlier, what still has to be started on the way to it would be looked for in the image.",
         f"exec {' '.join(text.chain)} env -i --default-signal=INT,QUIT {home}{env} \\",
-        f'    sh -c {_q(wait)} "$cwd" "$@"',
+        f'    sh -c {_q(wait)} "$cwd" "$pid" "$@"',
     ]
 
 

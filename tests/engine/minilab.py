@@ -16,9 +16,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from engine.linux import namespaces, procfs, syscalls
+from engine.linux import mounts, namespaces, procfs, syscalls
 from engine.linux.cgroups import Cgroups, Group, Root
 from engine.observe import LabView, Observer
+from engine.runtime import rootfs
 
 HOST_ID = 1_900_000_000
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "PS1": "$ ", "TERM": "dumb", "HOME": "/"}
@@ -166,7 +167,14 @@ def _join(group: Group) -> None:
         os.close(fd)
 
 
-def _init(group: Group, mapped: int) -> None:
+def _nodes() -> int:
+    """A detached directory with what a lab's /dev has for all: without udev the machine's is for its root alone."""
+    fd = mounts.new("tmpfs", ["mode=755", "size=64k"])
+    rootfs.make_nodes(fd, [("fuse", 10, 229)], HOST_ID)
+    return fd
+
+
+def _init(group: Group, mapped: int, nodes: int) -> None:
     _join(group)
     os.read(mapped, 1)
     os.setresgid(0, 0, 0)
@@ -174,6 +182,9 @@ def _init(group: Group, mapped: int) -> None:
     syscalls.prctl(syscalls.PR_SET_DUMPABLE, 1)
     syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
     syscalls.mount(None, "/", None, syscalls.MS_PRIVATE | syscalls.MS_REC)
+    mounts.attach_path(nodes, "/mnt")
+    syscalls.mount("/mnt/fuse", "/dev/fuse", None, syscalls.MS_BIND)
+    syscalls.umount2("/mnt", syscalls.MNT_DETACH)
     syscalls.mount("proc", "/proc", "proc", 0)
     syscalls.mount("tmpfs", "/mnt", "tmpfs", 0)
     syscalls.sethostname("lab")
@@ -192,13 +203,15 @@ def mini_lab(instance: str) -> Iterator[MiniLab]:
     group = root.create("labs/mini/payload")
     ours, theirs = socket.socketpair()
     fd = group.open_fd()
+    nodes = _nodes()
     pid, pidfd = syscalls.clone3(namespaces.flags(ALL_KINDS), cgroup_fd=fd)
     if pid == 0:
         try:
             ours.close()
-            _init(group, theirs.fileno())
+            _init(group, theirs.fileno(), nodes)
         finally:
             os._exit(126)
+    os.close(nodes)
     if fd >= 0:
         os.close(fd)
     theirs.close()

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from engine.errors import Unsupported
-from tests.bench import start, terminal
+from tests.bench import observe, start, terminal
 from tests.bench.contenders import CannotRun, Contender, Sample
 from tests.bench.stage import Stage, compile_c
 from tests.leaks import leftovers
@@ -92,3 +92,13 @@ def test_bench_terminal(tmp_path: Path) -> None:
     assert results["echo alone: p50 ms"] > 0
     assert results["bulk: MB/s"] > 0
     assert results["Ctrl-C, a page at 100 KB/s: dead"]["p50"] > 0
+
+
+@pytest.mark.root
+def test_bench_observe(tmp_path: Path) -> None:
+    """A look costs more than reading alone."""
+    out = tmp_path / "results.json"
+    assert observe.main(["--rounds", "20", "--json", str(out)]) == 0
+    results = json.loads(out.read_text())
+    assert results["look / reading alone"]["p50"] > 1
+    assert results["look: p95 ms"] >= results["look: p50 ms"]

@@ -106,7 +106,8 @@ def test_a_layer_with_many_files_is_cut(lab: MiniLab) -> None:
 def test_aufs_in_user_space_tells_its_branches(lab: MiniLab) -> None:
     """What no mount table shows: branches and their order, also after a remount, and what lies in them."""
     aufs = f"PYTHONPATH={ROOT} {sys.executable} -m engine.storage.aufs_fuse.helper none /mnt/union -o"
-    lab.run(f"cd /mnt; mkdir union rw more; echo new >more/new; {aufs} br=/mnt/rw=rw:/mnt/b=ro:/mnt/a=ro+wh")
+    said = lab.run(f"cd /mnt; mkdir union rw more; echo new >more/new; {aufs} br=/mnt/rw=rw:/mnt/b=ro:/mnt/a=ro+wh")
+    assert said == ""
     at = {"target": "/mnt/union"}
     seen = next(one for one in lab.observer.observe().layers.unions if one.target == "/mnt/union")
     assert (seen.driver, seen.create) == ("aufs_fuse", "tdp")

@@ -17,7 +17,7 @@ from web.settings import WebSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "README.ja.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-BENCHES = ("start", "terminal")
+BENCHES = ("observe", "start", "terminal")
 CONFIGURATION = (ROOT / "docs" / "configuration.md").read_text()
 ROWS = {cells[0]: cells[1] for cells in re.findall(r"^\| `([A-Z_]+)` \| ([^|]+) \| [^|]+ \|$", CONFIGURATION, re.M)}
 
