@@ -7,6 +7,7 @@ import contextlib
 import os
 import resource
 import socket
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -21,6 +22,7 @@ from engine.api.connection import Connection, Disconnected
 from engine.api.peer import CALLS, HIGH_WATER, Handler, Peer, abandonable
 from engine.api.server import Server
 from engine.errors import BadInput, Conflict, Failed, NotFound
+from tests.engine.engines import wait_for
 
 
 @contextlib.contextmanager
@@ -162,19 +164,23 @@ def test_a_client_that_does_not_read_grows_no_memory_and_stalls_nobody(tmp_path:
 def test_calls_at_once_are_bounded(tmp_path: Path) -> None:
     """A thousand slow calls on one connection run in turns of at most CALLS."""
     running, most = 0, 0
+    go_on = threading.Event()
 
     async def count(peer: Peer, args: Args) -> None:
         nonlocal running, most
         running += 1
         most = max(most, running)
-        await asyncio.sleep(0.01)
+        while not go_on.is_set():
+            await asyncio.sleep(0.001)
         running -= 1
 
     with serving(tmp_path / "s", {"test.count": count}), socket.socket(socket.AF_UNIX) as raw:
         raw.settimeout(10)
         raw.connect(str(tmp_path / "s"))
-        for number in range(1000):
-            raw.sendall(wire.encode(wire.request("test.count", {}, number)))
+        # In one piece, which the socket takes whole: it is not read any further while so many run.
+        raw.sendall(b"".join(wire.encode(wire.request("test.count", {}, number)) for number in range(1000)))
+        wait_for(lambda: running == CALLS)
+        go_on.set()
         decoder, answered = wire.Decoder(), 0
         while answered < 1000:
             answered += len(decoder.feed(raw.recv(65536)))
@@ -314,22 +320,22 @@ def test_the_socket_is_closed_to_others_and_a_stale_one_is_replaced(tmp_path: Pa
 
 
 @pytest.mark.root
-def test_engine_socket_refuses_everybody_but_root_whatever_the_mode(tmp_path: Path) -> None:
+def test_engine_socket_refuses_everybody_but_root_whatever_the_mode() -> None:
     """SO_PEERCRED and not only the file's mode: a chmod by mistake opens nothing."""
-    path = tmp_path / "s"
-    with serving(path, HANDLERS, root_only=True):
-        for each in (path, *path.parents[:3]):
-            if str(each).startswith("/tmp/"):
-                os.chmod(each, 0o777)
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder, serving(Path(folder) / "s", HANDLERS, root_only=True):
+        os.chmod(folder, 0o755)
+        os.chmod(f"{folder}/s", 0o777)
         reading, writing = os.pipe()
         child = os.fork()
         if child == 0:
-            os.setuid(65534)
-            with socket.socket(socket.AF_UNIX) as raw:
-                raw.settimeout(10)
-                raw.connect(str(path))
-                os.write(writing, raw.recv(65536))
-            os._exit(0)
+            try:
+                os.setuid(65534)
+                with socket.socket(socket.AF_UNIX) as raw:
+                    raw.settimeout(10)
+                    raw.connect(f"{folder}/s")
+                    os.write(writing, raw.recv(65536))
+            finally:
+                os._exit(0)
         os.close(writing)
         with os.fdopen(reading, "rb") as answer:
             (message,) = wire.Decoder().feed(answer.read())
