@@ -5,8 +5,10 @@ keeps the newest bytes [start, end). A `Stream` is one client's way through them
 terminal. They are told what happened and the time; they answer with `Send` and `Reset`, the moment they want to be
 asked again, and how many more bytes may be read from the pty. They never see a byte, a socket or a clock of their own.
 
-- credit: a client acknowledges, cumulatively, what it consumed. At `HIGH` bytes sent and not consumed a stream stops,
-  below `LOW` it goes on. Lost, repeated or late acknowledgements do no harm.
+- credit: a client acknowledges, cumulatively, what it consumed. At `window` bytes sent and not consumed a stream stops,
+  below `low` it goes on. Lost, repeated or late acknowledgements do no harm.
+- window: what is on its way must be drawn before a Ctrl-C is seen to work. So it is `HIGH` for a client that keeps up,
+  and for a slow one what it draws in `SIGHT_S`, by the pace of its acknowledgements.
 - gathering: after 8 ms of silence a byte goes out at once (an echo waits for nothing); in a flood bytes collect until
   8 ms after the last message or until a message is full.
 - the pty is read only as far as its owner's credit goes. That is all the back-pressure there is: the kernel puts the
@@ -22,10 +24,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-# 128 KiB is 4 to 26 ms of work for xterm.js and about a second of a 100 KB/s line: as long as Ctrl-C may seem dead.
+# 128 KiB is 4 to 26 ms of work for xterm.js; of a 100 KB/s line it would be more than a second.
 HIGH = 128 * 1024
-# Must not be below the 16 KiB a client collects before it acknowledges, else both would wait for each other.
 LOW = 32 * 1024
+# What a client collects before it acknowledges, unless nothing comes for 200 ms: `low` must be above it, else both
+# would wait for each other; and only so much at once tells how fast it draws.
+ACK = 16 * 1024
+# The least window: half of it is `low`.
+LEAST = 40 * 1024
+SIGHT_S = 0.3
 MESSAGE = 32 * 1024
 GATHER_S = 0.008
 GRACE_S = 60.0
@@ -72,6 +79,9 @@ class Stream:
     blocked: bool = field(init=False, default=False)  # out of credit
     blocked_at: float = field(init=False, default=0.0)
     lagging: bool = field(init=False, default=False)  # was stuck and has not caught up
+    window: int = field(init=False, default=HIGH)
+    _pace: float = field(init=False, default=float("inf"))  # bytes a second, of a client that had something to draw
+    _busy_since: float = field(init=False, default=float("inf"))
     _last_send: float = field(init=False, default=float("-inf"))
 
     def __post_init__(self) -> None:
@@ -82,11 +92,28 @@ class Stream:
         """Bytes on their way: never more than `HIGH`."""
         return self.sent - self.consumed
 
-    def ack(self, consumed: int) -> None:
+    @property
+    def low(self) -> int:
+        """Below so many bytes on their way a stream that stopped goes on."""
+        return min(LOW, self.window // 2)
+
+    def ack(self, consumed: int, now: float) -> None:
         """The client consumed all before this offset. What was never sent cannot be consumed."""
-        self.consumed = max(self.consumed, min(consumed, self.sent))
-        if self.blocked and self.unacked < LOW:
+        consumed = max(self.consumed, min(consumed, self.sent))
+        if consumed - self.consumed >= ACK:
+            self._keep_pace(consumed - self.consumed, now)
+        if consumed > self.consumed:
+            self._busy_since = now
+        self.consumed = consumed
+        if self.blocked and self.unacked < self.low:
             self.blocked = False
+
+    def _keep_pace(self, consumed: int, now: float) -> None:
+        """A client is as fast as it was lately: one late acknowledgement (a busy processor) makes it little slower."""
+        if now > self._busy_since:
+            pace = consumed / (now - self._busy_since)
+            self._pace = pace if self._pace == float("inf") else max(pace, self._pace / 4)
+            self.window = int(min(max(LEAST, self._pace * SIGHT_S), HIGH))
 
     def take(self, start: int, end: int, now: float) -> list[Action]:
         """What to send now that the ring holds [start, end)."""
@@ -97,18 +124,23 @@ class Stream:
         if not start <= self.sent <= end:
             self.sent = self.consumed = self.align(snapshot_start(start, end))
             actions.append(Reset(self.id, self.sent))
-        while (pending := end - self.sent) > 0:
+        while (pending := end - self.sent) > 0 and not self._out_of_credit(now):
             if pending < MESSAGE and now < self._last_send + GATHER_S:
                 self.wake_at = self._last_send + GATHER_S
                 break
-            size = min(pending, MESSAGE, HIGH - self.unacked)
+            if self.unacked == 0:
+                self._busy_since = now
+            size = min(pending, MESSAGE, self.window - self.unacked)
             actions.append(Send(self.id, self.sent, self.sent + size))
             self.sent += size
             self._last_send = now
-            if self.unacked >= HIGH:
-                self.blocked, self.blocked_at = True, now
-                break
+        self._out_of_credit(now)
         return actions
+
+    def _out_of_credit(self, now: float) -> bool:
+        if self.unacked >= self.window and not self.blocked:
+            self.blocked, self.blocked_at = True, now
+        return self.blocked
 
 
 def snapshot_start(start: int, end: int) -> int:
@@ -152,7 +184,7 @@ class Channel:
         stream = self.streams[id] = Stream(id, owner, offset, self._align)
         if consumed is not None:
             stream.consumed = min(max(consumed, offset - HIGH), offset)
-            stream.blocked = stream.unacked >= HIGH
+            stream.blocked = stream.unacked >= stream.window
         return stream
 
     def detach(self, id: int, now: float) -> None:
@@ -178,8 +210,8 @@ class Channel:
         if owner is None:
             return max(0, self._seen + self._ring - end) if now < self._grace_ends else None
         behind = end - owner.consumed
-        self._held = behind >= HIGH or (self._held and behind >= LOW)
-        return 0 if self._held else HIGH - behind
+        self._held = behind >= owner.window or (self._held and behind >= owner.low)
+        return 0 if self._held else owner.window - behind
 
     def _look_for_laggards(self, end: int, now: float) -> None:
         for stream in self.streams.values():

@@ -130,6 +130,11 @@ class Live:
         self._timer = None
         self.pump()
 
+    def ack(self, stream: int, consumed: int) -> None:
+        """A client consumed all before this offset."""
+        self.channel.streams[stream].ack(consumed, self._loop.time())
+        self.pump()
+
     def detach(self, stream: int) -> None:
         """End a stream."""
         self.channel.detach(stream, self._loop.time())
@@ -238,8 +243,7 @@ class Terminals:
         """A client consumed all before this offset. One that comes after the stream's end is no error."""
         live = self._streams.get(stream)
         if live is not None and live.peers[stream] is peer:
-            live.channel.streams[stream].ack(consumed)
-            live.pump()
+            live.ack(stream, consumed)
 
     @staticmethod
     def clamp(rows: int, cols: int) -> tuple[int, int]:

@@ -339,6 +339,7 @@ def test_links_and_attributes_come_along(tmp_path: Path) -> None:
         assert (union / "moved").read_text() == "xy"
 
 
+@pytest.mark.slow
 def test_a_program_of_some_size_is_built_inside(tmp_path: Path) -> None:
     """Python's own library, its sources in a read-only branch, is compiled in the union and then run from it; a C
     program is built by gcc. Both give the bytes they give in a plain directory."""

@@ -77,6 +77,7 @@ def test_made_quickly_and_found_at_once(
     assert base.ensure(store) == images
 
 
+@pytest.mark.slow
 def test_same_machine_same_image(made: tuple[ImageStore, dict[str, Image], float], tmp_path: Path) -> None:
     """Made again from nothing, the layers have the same digests."""
     again = base.ensure(ImageStore(tmp_path))
@@ -190,6 +191,7 @@ def test_mini_is_one_small_layer(made: tuple[ImageStore, dict[str, Image], float
         os.close(fd)
 
 
+@pytest.mark.slow
 def test_missing_programs_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine without strace gets an image without it that says so, and a new one once it is installed."""
     find = programs.find

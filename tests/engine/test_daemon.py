@@ -256,6 +256,7 @@ def test_labs_idle_out_with_a_word_beforehand_and_input_puts_the_clock_back(inst
         wait_for(lambda: left[-1] > 60)
 
 
+@pytest.mark.slow
 def test_labs_end_by_their_clocks(instance: str, tmp_path: Path) -> None:
     """Idle: ended with its reason. Paused: not idle. Extended: lives longer."""
     with Machine(instance, tmp_path, lab_idle_s=4, lab_life_s=600) as machine, machine.client() as client:

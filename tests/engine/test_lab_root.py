@@ -197,6 +197,7 @@ def test_fork_bomb_leaves_a_way_in(engine: Engine) -> None:
 # Its network
 
 
+@pytest.mark.slow
 def test_labs_are_cut_off(engine: Engine, lab: Lab) -> None:
     """A lab reaches neither another lab nor a service of the machine nor the world."""
     other = engine.run(engine.labs.create("tests"))

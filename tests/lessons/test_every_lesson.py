@@ -55,6 +55,7 @@ def test_checks_tell_right_from_wrong(client: EngineClient, lesson: Lesson, step
     assert lesson_trial.run(client, lesson, step, trial).problem == ""
 
 
+@pytest.mark.slow
 @pytest.mark.root
 @pytest.mark.parametrize(("lesson", "step"), STEPS, ids=_name)
 def test_the_text_does_what_it_says(client: EngineClient, lesson: Lesson, step: Step) -> None:

@@ -12,7 +12,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from engine.api.streams import GATHER_S, GRACE_S, HIGH, MESSAGE, Channel, Reset, Send, snapshot_start
+from engine.api.streams import GATHER_S, GRACE_S, HIGH, LEAST, MESSAGE, Channel, Reset, Send, snapshot_start
 
 RING = 256 * 1024
 
@@ -95,7 +95,7 @@ class Terminal(RuleBasedStateMachine):
             client = clients[who % len(clients)]
             client.consumed += int((client.received - client.consumed) * part)
             assert client.stream is not None
-            self.channel.streams[client.stream].ack(client.consumed)
+            self.channel.streams[client.stream].ack(client.consumed, self.now)
             self.pump()
 
     @rule(who=st.integers(0, 3), consumed=st.integers(-5, 2**41))
@@ -106,7 +106,7 @@ class Terminal(RuleBasedStateMachine):
             client = clients[who % len(clients)]
             assert client.stream is not None
             stream = self.channel.streams[client.stream]
-            stream.ack(consumed)
+            stream.ack(consumed, self.now)
             assert stream.consumed <= stream.sent
             client.consumed = stream.consumed
             self.pump()
@@ -160,10 +160,12 @@ class Terminal(RuleBasedStateMachine):
             self.pump()
             for client in self.everyone():
                 client.consumed = client.received
-                self.channel.streams[client.stream].ack(client.consumed)  # type: ignore[index]
+                self.channel.streams[client.stream].ack(client.consumed, self.now)  # type: ignore[index]
         assert all(client.received == self.end for client in self.everyone())
         if self.owner.stream is not None:
-            assert self.channel.room(self.end, self.now) == HIGH, "and the pty is read again"
+            owner = self.channel.owner
+            assert owner is not None
+            assert self.channel.room(self.end, self.now) == owner.window >= LEAST, "and the pty is read again"
 
 
 TestTerminal = Terminal.TestCase

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 
 from web.lesson_cli import main
@@ -18,6 +19,7 @@ def _run(*arguments: str) -> tuple[int, str]:
     return result.exit_code, result.output
 
 
+@pytest.mark.slow
 def test_lint_of_our_own_lessons() -> None:
     """They are sound; it says how many it looked at."""
     code, output = _run("lint", "--root", str(ROOT / "lessons"))

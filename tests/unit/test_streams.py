@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
-from engine.api.streams import GATHER_S, GRACE_S, HIGH, LOW, MESSAGE, SNAPSHOT, STUCK_S, Channel, Reset, Send, Stream
+from engine.api.streams import (
+    ACK,
+    GATHER_S,
+    GRACE_S,
+    HIGH,
+    LEAST,
+    LOW,
+    MESSAGE,
+    SNAPSHOT,
+    STUCK_S,
+    Channel,
+    Reset,
+    Send,
+    Stream,
+)
 
 RING = 256 * 1024
 
@@ -36,10 +50,53 @@ def test_a_stream_stops_at_high_and_goes_on_below_low() -> None:
     stream = Stream(1, True, 0)
     sent = stream.take(0, RING, now=1.0)
     assert sum(action.end - action.start for action in sent if isinstance(action, Send)) == HIGH
-    stream.ack(HIGH - LOW)
+    stream.ack(HIGH - LOW, now=1.001)
     assert stream.take(0, RING, now=2.0) == []
-    stream.ack(HIGH - LOW + 1)
+    stream.ack(HIGH - LOW + 1, now=2.0)
     assert stream.take(0, RING, now=2.0) != []
+
+
+def flood(stream: Stream, pace: float, seconds: float, now: float = 0.0) -> float:
+    """A client that draws so many bytes a second, and acknowledges each 16 KiB or what the last message left."""
+    until = now + seconds
+    while now < until:
+        for action in stream.take(stream.sent, stream.sent + RING, now):
+            assert isinstance(action, Send)
+        drawn = min(ACK, stream.unacked)
+        now += drawn / pace
+        stream.ack(stream.consumed + drawn, now)
+    return now
+
+
+def test_a_slow_client_has_little_on_its_way() -> None:
+    """A Ctrl-C is seen when that is drawn: within half a second at 100 KB/s. A fast client keeps all its credit."""
+    slow = Stream(1, True, 0)
+    flood(slow, 100_000, 5)
+    assert slow.window == LEAST
+    assert slow.unacked / 100_000 < 0.5
+    fast = Stream(1, True, 0)
+    flood(fast, 5_000_000, 0.5)
+    assert fast.window == HIGH
+
+
+def test_a_client_gets_its_credit_back_when_it_is_fast_again_and_keeps_it_through_a_hiccup() -> None:
+    """A busy processor makes an acknowledgement late now and then."""
+    stream = Stream(1, True, 0)
+    slow_until = flood(stream, 100_000, 5)
+    assert stream.window == LEAST
+    fast_until = flood(stream, 5_000_000, 0.2, slow_until)
+    assert stream.window == HIGH
+    stream.ack(stream.consumed + ACK, fast_until + 0.25)
+    assert stream.window == HIGH
+
+
+def test_echoes_say_nothing_of_how_fast_a_client_draws() -> None:
+    """What is acknowledged after 200 ms of silence was drawn long before."""
+    stream = Stream(1, True, 0)
+    for number in range(50):
+        stream.take(0, number + 1, now=float(number))
+        stream.ack(number + 1, now=number + 0.2)
+    assert stream.window == HIGH
 
 
 def test_the_pty_is_gated_by_the_owner_alone() -> None:
@@ -49,7 +106,7 @@ def test_the_pty_is_gated_by_the_owner_alone() -> None:
     channel.attach(2, 0, owner=False)
     list(channel.take(0, HIGH, 1.0))
     assert channel.room(HIGH, 1.0) == 0
-    owner.ack(HIGH)
+    owner.ack(HIGH, 1.001)
     assert channel.room(HIGH, 1.0) == HIGH
 
 
@@ -60,7 +117,7 @@ def test_a_watcher_that_fell_off_the_ring_is_reset_once_it_reads_again() -> None
     list(channel.take(0, HIGH, 1.0))
     start, end = 700_000, 700_000 + RING
     assert list(channel.take(start, end, 2.0)) == []
-    watcher.ack(HIGH)
+    watcher.ack(HIGH, 1.001)
     first, *rest = channel.take(start, end, 2.0)
     assert first == Reset(2, end - SNAPSHOT)
     assert rest[0] == Send(2, end - SNAPSHOT, end - SNAPSHOT + MESSAGE)
@@ -81,14 +138,14 @@ def test_a_tab_that_stands_still_gives_way_until_it_has_caught_up() -> None:
     channel = Channel(RING)
     seen, hidden = channel.attach(1, 0, owner=True), channel.attach(2, 0, owner=True)
     list(channel.take(0, HIGH, 1.0))
-    seen.ack(HIGH)
+    seen.ack(HIGH, 1.001)
     assert channel.room(HIGH, 1.0) == 0
     assert channel.wake_at(HIGH, 1.0) == 1.0 + STUCK_S
     assert channel.room(HIGH, 1.0 + STUCK_S) == HIGH
-    hidden.ack(HIGH - 1)  # a throttled tab draws a little now and then
+    hidden.ack(HIGH - 1, 1.001)  # a throttled tab draws a little now and then
     assert channel.room(HIGH, 2.5) == HIGH
     assert channel.owner is seen
-    hidden.ack(HIGH)
+    hidden.ack(HIGH, 2.55)
     channel.room(HIGH, 2.6)
     assert channel.owner is hidden
 
@@ -125,7 +182,7 @@ def test_credit_of_a_broken_connection_goes_on() -> None:
     stream = channel.attach(1, 100_000, owner=True, consumed=100_000 - HIGH + 10)
     assert list(channel.take(0, RING, 1.0)) == [Send(1, 100_000, 100_010)]
     assert channel.room(100_010, 1.0) == 0
-    stream.ack(100_010)
+    stream.ack(100_010, 1.001)
     assert channel.room(100_010, 1.0) == HIGH
     assert channel.attach(2, 100_000 + HIGH, owner=True, consumed=0).unacked == HIGH
     assert channel.attach(3, 100, owner=True, consumed=200).unacked == 0

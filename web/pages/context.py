@@ -14,7 +14,6 @@ from web.sockets.server import NAMESPACE
 
 VERSION = "0.1.0"
 ACK_BYTES = 16 * 1024
-HIGH_BYTES = 128 * 1024
 TERMINALS = 8
 
 
@@ -54,7 +53,6 @@ def boot(here: Services, lang: str, csrf: str, token: str) -> dict[str, Any]:
         "limits": {
             "input_bytes": here.settings.input_bytes,
             "ack_bytes": ACK_BYTES,
-            "high_bytes": HIGH_BYTES,
             "terminals": TERMINALS,
         },
         "version": VERSION,

@@ -7,7 +7,7 @@ relay only translates: the page's stream number to the engine's and back. Two th
 - the *engine* went away: every stream is attached again from the offset after the last byte handed to the page, so the
   page notices nothing but a sentence. If the engine no longer has those bytes it says `reset`, which is passed on.
 
-Flow control is the engine's: it stops at 128 KiB not consumed. The queue towards a page is therefore bounded by that.
+Flow control is the engine's: it stops at 128 KiB not consumed, for a slow page sooner. That bounds the queue to a page.
 This module does not know lessons, learners or HTTP.
 """
 
@@ -26,8 +26,9 @@ from web.metrics import Metrics
 from web.sockets.connections import Page
 
 _log = structlog.get_logger(__name__)
-#: Unconsumed bytes at which the engine stops (engine/api/streams.py); here only to count how often it happens.
-HIGH = 128 * 1024
+#: Unconsumed bytes at which the engine stops for the slowest page (engine/api/streams.py); here only to count how often
+#: one is so far behind.
+BEHIND = 40 * 1024
 
 
 @dataclass(eq=False)
@@ -157,7 +158,7 @@ class Relay:
         if stream is None:
             return  # of a stream that was replaced while the message travelled
         stream.consumed = max(stream.consumed, min(consumed, stream.sent))
-        stream.full = stream.sent - stream.consumed >= HIGH
+        stream.full = stream.sent - stream.consumed >= BEHIND
         if stream.engine_stream < 0:
             return  # the engine is away; it is told when the stream is taken up again
         try:
@@ -223,7 +224,7 @@ class Relay:
         if stream.typed_at:
             self._metrics.echo.observe(time.monotonic() - stream.typed_at)
             stream.typed_at = 0.0
-        if not stream.full and stream.sent - stream.consumed >= HIGH:
+        if not stream.full and stream.sent - stream.consumed >= BEHIND:
             stream.full = True
             self._metrics.paused.inc()
 

@@ -51,6 +51,7 @@ def test_a_leased_namespace_is_complete(net: Wires, settings: Settings) -> None:
     go(scenario)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bridged_frames_pass_ip_rules", ["0", "1"])
 def test_a_lab_is_alone(net: Wires, settings: Settings, bridged_frames_pass_ip_rules: str) -> None:
     """It reaches neither the host's services, nor the world, nor a container, nor a lab; only its gateway's echo.
