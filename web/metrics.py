@@ -30,7 +30,7 @@ class Metrics:
             registry=self.registry,
         )
         self.paused = Counter(
-            "lab_terminal_paused", "Times a page was 40 KiB behind its terminal.", registry=self.registry
+            "lab_terminal_paused", "Times a page was 34 KiB behind its terminal.", registry=self.registry
         )
         self.resets = Counter(
             "lab_terminal_resets", "Times a page had to begin a terminal afresh.", registry=self.registry

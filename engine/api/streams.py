@@ -31,7 +31,7 @@ LOW = 32 * 1024
 # would wait for each other; and only so much at once tells how fast it draws.
 ACK = 16 * 1024
 # The least window: half of it is `low`.
-LEAST = 40 * 1024
+LEAST = 34 * 1024
 SIGHT_S = 0.3
 MESSAGE = 32 * 1024
 GATHER_S = 0.008

@@ -24,6 +24,7 @@ import mmap
 import os
 import struct
 import termios
+import time
 
 from engine.errors import Exhausted
 from engine.linux import syscalls
@@ -32,6 +33,7 @@ from engine.linux import syscalls
 CAPACITY = 256 * 1024
 #: What a program that does not read may have waiting: a pty takes 4 KiB itself, a pasted file is larger.
 INPUT_MAX = 256 * 1024
+TURN_S = 0.0004
 _HEADER = 4096
 _COUNTERS = struct.Struct("=QQ")
 _SPLICE_NONBLOCK = 2
@@ -129,12 +131,13 @@ class Console:
         self.ring.settle()
 
     def pump(self, limit: int) -> int:
-        """Move up to about `limit` bytes from the terminal into the ring; how many were moved.
+        """Move up to `limit` bytes from the terminal into the ring; how many were moved.
 
-        Sets `ended` when the last process has closed the terminal. Reads no more than `limit` plus one pty buffer, so
-        the caller's credit is kept; the rest stays in the kernel, which puts the writer to sleep.
+        Sets `ended` when the last process has closed the terminal. A pty hands out 4 KiB and is then filled again by a
+        thread of the kernel, for which the next read of a flood waits, and with it all other terminals: so no more is
+        read once that has taken TURN_S.
         """
-        moved = 0
+        moved, end = 0, time.monotonic() + TURN_S
         while moved < limit:
             try:
                 count = os.splice(self.source, self.pipe[1], min(limit - moved, 32768), flags=_SPLICE_NONBLOCK)
@@ -148,7 +151,7 @@ class Console:
                 self.ended = True
                 break
             moved += count
-            if moved >= 32768:
+            if moved >= 32768 or time.monotonic() > end:
                 break
         if moved:
             self._copy(moved)

@@ -9,11 +9,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Any, Self
 
 import requests
+import socketio
 
 from engine.errors import Failed
 from tests.web.in_order import InOrderClient
@@ -150,7 +151,8 @@ class Page:
             terminal.changed.notify_all()
         if terminal.end - terminal.acked >= ACK_BYTES:
             terminal.acked = terminal.end
-            self._client.emit("ack", (stream, terminal.end), namespace=NAMESPACE)
+            with suppress(socketio.exceptions.SocketIOError):  # the page is being closed in mid-flood
+                self._client.emit("ack", (stream, terminal.end), namespace=NAMESPACE)
 
     def _reset(self, stream: int, offset: int) -> None:
         self._terminals[stream].end = self._terminals[stream].acked = offset

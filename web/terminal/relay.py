@@ -28,7 +28,7 @@ from web.sockets.connections import Page
 _log = structlog.get_logger(__name__)
 #: Unconsumed bytes at which the engine stops for the slowest page (engine/api/streams.py); here only to count how often
 #: one is so far behind.
-BEHIND = 40 * 1024
+BEHIND = 34 * 1024
 
 
 @dataclass(eq=False)
