@@ -10,6 +10,7 @@ import os
 import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from engine.linux import cgroup_end, procfs
 from engine.linux.idmap import IdMap, to_container
@@ -52,11 +53,20 @@ def sessions_of(terminals: Mapping[str, int]) -> dict[int, str]:
     return sessions
 
 
+class _Raw(NamedTuple):
+    """What tells of a process; `children_pid_ns` as in Process."""
+
+    stat: bytes
+    cmdline: bytes
+    ns: dict[str, int]
+    children_pid_ns: int | None
+
+
 @dataclass(slots=True)
 class _Known:
-    """A process as it was read last: the raw text and links that told of it, and how many looks its status holds."""
+    """A process as it was read last, what told of it, and how many looks its status holds."""
 
-    raw: tuple[bytes, bytes, dict[str, int], int | None]
+    raw: _Raw
     process: Process
     status: procfs.Status
     age: int
@@ -125,9 +135,9 @@ class ProcessReader:
                 before.process = _placed(before.process, place, sessions)
                 before.age -= 1
                 return before
-            stat = procfs.parse_stat(raw[0])
-            argv = tuple(text(word) for word in procfs.parse_cmdline(raw[1]))
-            if before is None or before.age == 0 or not _same_program(before.process, stat, argv, raw[2]):
+            stat = procfs.parse_stat(raw.stat)
+            argv = tuple(text(word) for word in procfs.parse_cmdline(raw.cmdline))
+            if before is None or before.age == 0 or not _same_program(before.process, stat, argv, raw.ns):
                 # The first age differs by pid, so that no later look reads the status of all.
                 status = procfs.status(pid, self._proc)
                 age = _STATUS_EVERY - 1 if before else pid % _STATUS_EVERY
@@ -137,19 +147,18 @@ class ProcessReader:
             return None
         return _Known(raw, _process(stat, argv, raw, status, place, sessions, lab_map), status, age)
 
-    def _raw(self, pid: int) -> tuple[bytes, bytes, dict[str, int], int | None]:
-        """stat, cmdline, namespaces, and the pid namespace of its children where that is another one."""
+    def _raw(self, pid: int) -> _Raw:
         folder = f"{self._proc}/{pid}"
         stat = procfs.read_page(f"{folder}/stat")
         cmdline = procfs.read_page(f"{folder}/cmdline", _ARGV_BYTES)
         ns = _namespaces(pid, self._proc)
-        return stat, cmdline, ns, _children_pid_ns(pid, ns, self._proc)
+        return _Raw(stat, cmdline, ns, _children_pid_ns(pid, ns, self._proc))
 
 
 def _process(
     stat: procfs.Stat,
     argv: tuple[str, ...],
-    raw: tuple[bytes, bytes, dict[str, int], int | None],
+    raw: _Raw,
     status: procfs.Status,
     place: _Place,
     sessions: Mapping[int, str],
@@ -171,8 +180,8 @@ def _process(
         start=stat.starttime,
         tty=sessions.get(stat.session),
         cgroup=place[0],
-        ns=raw[2],
-        children_pid_ns=raw[3],
+        ns=raw.ns,
+        children_pid_ns=raw.children_pid_ns,
         seccomp=status.seccomp,
         cap_eff=status.cap_effective,
         cgroups=place[1],
