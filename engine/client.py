@@ -16,9 +16,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from engine.api.connection import Connection, Disconnected, Event, Listener
+from engine.api.streams import ACK, LEAST
 from engine.api.types import Attached, CheckResult, Completed, EngineInfo, Lab, TerminalInfo
 
 __all__ = [
+    "ACK",
+    "LEAST",
     "Attached",
     "CheckResult",
     "Completed",

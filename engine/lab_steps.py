@@ -56,7 +56,7 @@ async def take(machine: Machine, disks: LabDisks, lab: Lab, plan: Plan, pids: in
             system = Path(step.args["system"])
             hold("disc", await asyncio.to_thread(disc.insert, disks.folder, lab.id, lab.first_id, system))
         elif step.kind == "create_devices":
-            hold("dev", _make_devices(step.args["nodes"], step.args["owner"]))
+            hold("dev", make_devices(step.args["nodes"], step.args["owner"]))
         elif step.kind == "open_layers":
             for layer, path in enumerate(step.args["lower"]):
                 hold(f"layer{layer}", mounts.copy(path))
@@ -76,8 +76,19 @@ def _create_groups(machine: Machine, lab: Lab, step: Step, pids: int) -> cgroups
     return payload
 
 
-def _make_devices(nodes: list[tuple[str, int, int]], owner: int) -> int:
-    """A lab's /dev, made by the machine's root since its own may not make nodes: a detached tmpfs."""
+def make_devices(nodes: list[tuple[str, int, int]], owner: int) -> int:
+    """A lab's /dev, made by the machine's root since its own may not make nodes: a detached tmpfs.
+
+    Args:
+        nodes: (name, major, minor) of character devices.
+        owner: the lab's root, as the machine counts.
+
+    Returns:
+        An fd of the mount.
+
+    Raises:
+        Failed: no tmpfs could be made.
+    """
     try:
         fd = mounts.new("tmpfs", ["nosuid", "noexec", "mode=755", "size=64k"])
     except OSError as error:

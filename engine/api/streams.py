@@ -80,7 +80,7 @@ class Stream:
     blocked_at: float = field(init=False, default=0.0)
     lagging: bool = field(init=False, default=False)  # was stuck and has not caught up
     window: int = field(init=False, default=HIGH)
-    _pace: float = field(init=False, default=float("inf"))  # bytes a second, of a client that had something to draw
+    _pace: float = field(init=False, default=0.0)  # bytes a second, of a client that had something to draw
     _busy_since: float = field(init=False, default=float("inf"))
     _last_send: float = field(init=False, default=float("-inf"))
 
@@ -112,7 +112,7 @@ class Stream:
         """A client is as fast as it was lately: one late acknowledgement (a busy processor) makes it little slower."""
         if now > self._busy_since:
             pace = consumed / (now - self._busy_since)
-            self._pace = pace if self._pace == float("inf") else max(pace, self._pace / 4)
+            self._pace = max(pace, self._pace / 4)
             self.window = int(min(max(LEAST, self._pace * SIGHT_S), HIGH))
 
     def take(self, start: int, end: int, now: float) -> list[Action]:
@@ -124,7 +124,7 @@ class Stream:
         if not start <= self.sent <= end:
             self.sent = self.consumed = self.align(snapshot_start(start, end))
             actions.append(Reset(self.id, self.sent))
-        while (pending := end - self.sent) > 0 and not self._out_of_credit(now):
+        while (pending := end - self.sent) > 0 and self.unacked < self.window:
             if pending < MESSAGE and now < self._last_send + GATHER_S:
                 self.wake_at = self._last_send + GATHER_S
                 break
@@ -134,13 +134,9 @@ class Stream:
             actions.append(Send(self.id, self.sent, self.sent + size))
             self.sent += size
             self._last_send = now
-        self._out_of_credit(now)
-        return actions
-
-    def _out_of_credit(self, now: float) -> bool:
-        if self.unacked >= self.window and not self.blocked:
+        if self.unacked >= self.window:
             self.blocked, self.blocked_at = True, now
-        return self.blocked
+        return actions
 
 
 def snapshot_start(start: int, end: int) -> int:

@@ -33,6 +33,7 @@ from engine.linux import syscalls
 CAPACITY = 256 * 1024
 #: What a program that does not read may have waiting: a pty takes 4 KiB itself, a pasted file is larger.
 INPUT_MAX = 256 * 1024
+#: How long one terminal is read before the others are looked after.
 TURN_S = 0.0004
 _HEADER = 4096
 _COUNTERS = struct.Struct("=QQ")

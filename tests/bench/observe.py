@@ -51,7 +51,7 @@ def looks(rounds: int, console: Console) -> dict[str, Any]:
         for _ in range(WARM_UP):
             lab.observer.observe()
         taken = [(_timed(lab.observer.observe), _timed(lambda: _read(pids))) for _ in range(rounds)]
-    ours, floor = ([pair[number] for pair in taken] for number in (0, 1))
+    ours, floor = zip(*taken, strict=True)
     results = {
         "look: p50 ms": measure.percentile(ours, 50),
         "look: p95 ms": measure.percentile(ours, 95),
@@ -80,8 +80,7 @@ def _read(pids: Sequence[int]) -> None:
     """The files and links that no look can do without."""
     for pid in pids:
         for name in ("stat", "cmdline"):
-            with open(f"/proc/{pid}/{name}", "rb", buffering=0) as file:
-                file.read(4096)
+            procfs.read_page(f"/proc/{pid}/{name}")
         for kind in (*procfs.KINDS, "pid_for_children"):
             os.readlink(f"/proc/{pid}/ns/{kind}")
 

@@ -16,10 +16,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from engine.lab_plan import NODES
+from engine.lab_steps import make_devices
 from engine.linux import mounts, namespaces, procfs, syscalls
 from engine.linux.cgroups import Cgroups, Group, Root
 from engine.observe import LabView, Observer
-from engine.runtime import rootfs
 
 HOST_ID = 1_900_000_000
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "PS1": "$ ", "TERM": "dumb", "HOME": "/"}
@@ -167,13 +168,6 @@ def _join(group: Group) -> None:
         os.close(fd)
 
 
-def _nodes() -> int:
-    """A detached directory with what a lab's /dev has for all: without udev the machine's is for its root alone."""
-    fd = mounts.new("tmpfs", ["mode=755", "size=64k"])
-    rootfs.make_nodes(fd, [("fuse", 10, 229)], HOST_ID)
-    return fd
-
-
 def _init(group: Group, mapped: int, nodes: int) -> None:
     _join(group)
     os.read(mapped, 1)
@@ -203,7 +197,7 @@ def mini_lab(instance: str) -> Iterator[MiniLab]:
     group = root.create("labs/mini/payload")
     ours, theirs = socket.socketpair()
     fd = group.open_fd()
-    nodes = _nodes()
+    nodes = make_devices(NODES, HOST_ID)  # a lab's: without udev the machine's /dev/fuse is for its root alone
     pid, pidfd = syscalls.clone3(namespaces.flags(ALL_KINDS), cgroup_fd=fd)
     if pid == 0:
         try:

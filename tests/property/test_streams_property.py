@@ -160,7 +160,8 @@ class Terminal(RuleBasedStateMachine):
             self.pump()
             for client in self.everyone():
                 client.consumed = client.received
-                self.channel.streams[client.stream].ack(client.consumed, self.now)  # type: ignore[index]
+                assert client.stream is not None
+                self.channel.streams[client.stream].ack(client.consumed, self.now)
         assert all(client.received == self.end for client in self.everyone())
         if self.owner.stream is not None:
             owner = self.channel.owner

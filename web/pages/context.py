@@ -7,13 +7,13 @@ from typing import Any
 
 from flask import g, request, url_for
 
+from engine.client import ACK
 from web import i18n
 from web.pages.visitor import request_lang
 from web.services import Services, services
 from web.sockets.server import NAMESPACE
 
 VERSION = "0.1.0"
-ACK_BYTES = 16 * 1024
 TERMINALS = 8
 
 
@@ -52,7 +52,7 @@ def boot(here: Services, lang: str, csrf: str, token: str) -> dict[str, Any]:
         "strings": here.words.starting(lang, "js."),
         "limits": {
             "input_bytes": here.settings.input_bytes,
-            "ack_bytes": ACK_BYTES,
+            "ack_bytes": ACK,
             "terminals": TERMINALS,
         },
         "version": VERSION,

@@ -20,15 +20,12 @@ from typing import Any
 
 import structlog
 
-from engine.client import Attached, Disconnected, EngineClient, TerminalInfo
+from engine.client import LEAST, Attached, Disconnected, EngineClient, TerminalInfo
 from engine.errors import EngineError, NotFound
 from web.metrics import Metrics
 from web.sockets.connections import Page
 
 _log = structlog.get_logger(__name__)
-#: Unconsumed bytes at which the engine stops for the slowest page (engine/api/streams.py); here only to count how often
-#: one is so far behind.
-BEHIND = 34 * 1024
 
 
 @dataclass(eq=False)
@@ -45,6 +42,7 @@ class Stream:
     sent: int = 0
     consumed: int = 0
     typed_at: float = 0.0
+    #: It is so far behind that the engine would stop for the slowest page; here only to count how often that happens.
     full: bool = False
     #: Nobody looks any more; an answer of the engine that is still on its way must not bring it back.
     ended: bool = False
@@ -158,7 +156,7 @@ class Relay:
         if stream is None:
             return  # of a stream that was replaced while the message travelled
         stream.consumed = max(stream.consumed, min(consumed, stream.sent))
-        stream.full = stream.sent - stream.consumed >= BEHIND
+        stream.full = stream.sent - stream.consumed >= LEAST
         if stream.engine_stream < 0:
             return  # the engine is away; it is told when the stream is taken up again
         try:
@@ -224,7 +222,7 @@ class Relay:
         if stream.typed_at:
             self._metrics.echo.observe(time.monotonic() - stream.typed_at)
             stream.typed_at = 0.0
-        if not stream.full and stream.sent - stream.consumed >= BEHIND:
+        if not stream.full and stream.sent - stream.consumed >= LEAST:
             stream.full = True
             self._metrics.paused.inc()
 
